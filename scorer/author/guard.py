@@ -19,7 +19,7 @@ class LabelShift(NamedTuple):
     """How many of the same applications two bundles give a label.
 
     Attributes:
-        label: the label; REJECTED stands for applications on which the second bundle's model fails.
+        label: the label; REJECTED for applications on which the second bundle's model fails.
         before: the number of applications to which the first bundle gives it.
         after: the number of applications to which the second bundle gives it.
         compared: the number of all applications; at least 1.

@@ -1,4 +1,4 @@
-"""The users with tokens of their own: who they are, and what they may do besides looking on."""
+"""Users with their own tokens: their names and permissions."""
 
 from typing import NamedTuple
 

@@ -9,7 +9,7 @@ from scorer.operate.cluster import ClusterState
 
 T = TypeVar("T")
 
-# Read once per second; figures of this age are no longer current.
+# Read once per second; older figures are stale.
 _GROUP_STALE_S: Final = 15.0
 # Read every five seconds. If a broker hangs, some requests time out until the client leaves it.
 _CLUSTER_STALE_S: Final = 30.0

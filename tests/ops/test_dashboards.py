@@ -43,7 +43,7 @@ def complaints(boards: Mapping[str, Board], folder: Path) -> dict[str, str]:
     scope.mkdir(parents=True)
     (scope / "schema").symlink_to(schema)
     for name, board in boards.items():
-        # A text is never a member of an enum to TypeScript, though it is to whoever reads JSON.
+        # TypeScript does not accept a string as an enum member, although JSON contains only strings.
         literal = json.dumps(board, indent=1).replace('"mode": "absolute"', '"mode": ThresholdsMode.Absolute')
         (folder / f"{name}.ts").write_text(TYPES + literal, encoding="utf-8")
     options = ["--strict", "--noEmit", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler"]

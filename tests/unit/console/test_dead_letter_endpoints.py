@@ -47,7 +47,7 @@ def ask(endpoints: DeadLetterEndpoints, session: str | None, body: object = CHOS
 
 
 def test_off_unless_there_are_operators() -> None:
-    """Without a file of operators nobody may requeue, whoever logged in; nor without a login."""
+    """Without console_operators_file no user can requeue, and without a login neither."""
     task = RequeueTask(Settings(), lambda: False)
     with_reviewers = sessions()
     for settings, own in ((Settings(), with_reviewers), (ON, None), (Settings(), None)):

@@ -44,6 +44,6 @@ def test_events_without_a_contract_have_the_shipped_one() -> None:
 @pytest.mark.parametrize("deployed", [not_deployed(), Deployed(german_credit(), BUNDLE)])
 def test_an_open_page_can_tell_another_contract(deployed: Deployed) -> None:
     """By the digest; the names are for people, and the bundle's is unknown before the first deployment."""
-    told = deployed.as_json()
+    content = deployed.as_json()
     bundle = "german:2.0.0" if deployed.bundle else None
-    assert told == {"contract": str(deployed.contract), "sha256": deployed.contract.sha256, "bundle": bundle}
+    assert content == {"contract": str(deployed.contract), "sha256": deployed.contract.sha256, "bundle": bundle}

@@ -75,7 +75,7 @@ def test_findings_name_the_worst_of_each_partition() -> None:
 
 
 def test_nothing_is_wrong() -> None:
-    """A leader that is not the preferred one is no finding: nobody is affected, and Kafka moves it back by itself."""
+    """A leader that is not the preferred one is not reported: nobody is affected, and Kafka moves it back."""
     topic = replicas("a", 4, not_preferred=(1,))
     assert list(check_replicas(ClusterState(frozenset({1}), frozenset(), (topic,)))) == []
 
@@ -153,7 +153,7 @@ def test_without_permission() -> None:
 
 
 def test_without_an_answer() -> None:
-    """The controller may be down: there is no question about the topics of groups and transactions."""
+    """The controller may be down: the message does not mention the topics of groups and transactions."""
     admin, reader = reader_of({TOPIC: metadata(IN_SYNC)})
     admin.min_insync, admin.why = None, KafkaError._TIMED_OUT
     reader.read()
