@@ -1,4 +1,4 @@
-"""docker-compose.yml, read by Compose itself; no engine is needed for that, and none is asked."""
+"""docker-compose.yml, read by the library with which Compose reads it; no engine is needed for that."""
 
 import json
 import re
@@ -17,27 +17,18 @@ from tests.tools import tool
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
-PROFILES = ("load", "ui")
 USERS = ("reviewers", "operators")
 """The files with the tokens of users."""
 
 
-def read(*arguments: str, **environment: str) -> Any:
-    """What Compose makes of the file with all profiles, or fails with what it says."""
-    profiles = [f"--profile={profile}" for profile in PROFILES]
-    ran = subprocess.run(
-        [str(tool("docker-compose")), *profiles, "--file", str(FILE), *arguments, "config", "--format", "json"],
-        check=False, capture_output=True, text=True, env=environment, cwd="/",
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
-    return json.loads(ran.stdout)
-
-
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    """The services by name, profiles included."""
-    services_by_name: dict[str, Any] = read()["services"]
+    """The services by name, those of all profiles, as Compose reads them."""
+    command: list[str | Path] = [tool("compose-spec"), "-format=json", FILE]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env={})
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    services_by_name: dict[str, Any] = json.loads(ran.stdout)["services"]
     return services_by_name
 
 
@@ -45,8 +36,7 @@ def test_a_mistake_would_be_found(tmp_path: Path) -> None:
     """What reads the file here refuses a key that Compose does not know."""
     wrong = tmp_path / "docker-compose.yml"
     wrong.write_text(FILE.read_text(encoding="utf-8").replace("stop_grace_period", "stop_grace"), encoding="utf-8")
-    command = [str(tool("docker-compose")), "--file", str(wrong), "config", "--quiet"]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    ran = subprocess.run([tool("compose-spec"), wrong], check=False, capture_output=True, text=True)
     assert ran.returncode != 0
     assert "stop_grace" in ran.stderr
 
@@ -110,7 +100,9 @@ def test_nobody_has_more_rights_than_needed(services: dict[str, Any]) -> None:
 def test_no_service_takes_the_whole_machine(services: dict[str, Any]) -> None:
     """Each has a limit of memory and of CPUs, so that one that goes wrong leaves the others theirs."""
     for name, service in services.items():
-        assert 0 < int(service["mem_limit"]) <= 2 * 2**30, name
+        limit = re.fullmatch(r"(\d+)([mg])", service["mem_limit"])
+        assert limit is not None, name
+        assert 0 < int(limit[1]) * {"m": 2**20, "g": 2**30}[limit[2]] <= 2 * 2**30, name
         assert 0 < service["cpus"] <= 2, name
 
 
