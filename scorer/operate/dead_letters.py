@@ -222,10 +222,13 @@ def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter
             _requeue_one(settings, producer, letter, actor)
         producer.commit_transaction(WRITE_S)  # waits for each delivery, and fails if one does
     except KafkaException as failure:
-        # `produce` reports every fatal error as _FATAL; the next call reports which one it is.
-        if triage(failure.args[0]) is not Fault.FATAL or failure.args[0].code() == KafkaError._FATAL:
-            producer.abort_transaction(WRITE_S)
-        raise
+        error = failure.args[0]
+    else:
+        return
+    # `produce` reports every fatal error as _FATAL; the next call reports which one it is.
+    if triage(error) is not Fault.FATAL or error.code() == KafkaError._FATAL:
+        producer.abort_transaction(WRITE_S)
+    raise KafkaException(error)
 
 
 def _requeue_one(settings: Settings, producer: Producer, letter: DeadLetter, actor: str) -> None:

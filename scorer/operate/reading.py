@@ -114,8 +114,7 @@ class TopicReader:
             return dict(bounds)
         requested = [TopicPartition(self._topic, p, at_ms) for p in bounds]
         look_up = partial(self._reader.consumer.offsets_for_times, requested, timeout=ANSWER_S)
-        with self._reader.explained(self._topic):
-            answers = ask(lambda: raise_on_partition_error(look_up()), ANSWER_S)
+        answers = self._reader.ask(self._topic, lambda: ask(lambda: raise_on_partition_error(look_up()), ANSWER_S))
         # Below zero: no record has such a timestamp.
         firsts = {tp.partition: tp.offset if tp.offset >= 0 else bounds[tp.partition][1] for tp in answers}
         return {p: (max(first, firsts[p]), end) for p, (first, end) in bounds.items()}

@@ -65,10 +65,11 @@ class CommittedOffsets:
         try:
             return ask(lambda: self._request(list(wanted), min(wait_s, ATTEMPT_S)), wait_s, should_stop)
         except KafkaException as failure:
-            topics = sorted({tp.topic for tp in wanted})
-            needed = [to_own_group(self._settings, self._operation), *(to_topic(self._operation, t) for t in topics)]
-            what = f"the offsets of group {self._settings.group_id}"
-            raise cannot_be_read(what, failure.args[0], self.consumer, self._settings, *needed) from failure
+            error = failure.args[0]
+        topics = sorted({tp.topic for tp in wanted})
+        needed = [to_own_group(self._settings, self._operation), *(to_topic(self._operation, t) for t in topics)]
+        what = f"the offsets of group {self._settings.group_id}"
+        raise cannot_be_read(what, error, self.consumer, self._settings, *needed)
 
     def close(self) -> None:
         """Closes the consumer."""
@@ -78,12 +79,12 @@ class CommittedOffsets:
         """Without a right to the group, the client waits for its coordinator, and reports the reason as an event."""
         try:
             return raise_on_partition_error(self.consumer.committed(wanted, timeout=wait_s))
-        except KafkaException:
-            message = self.consumer.poll(0)
-            error = None if message is None else message.error()
-            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-                raise KafkaException(error) from None
-            raise
+        except KafkaException as failure:
+            error = failure.args[0]
+        message = self.consumer.poll(0)
+        reason = None if message is None else message.error()
+        is_reason = reason is not None and reason.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+        raise KafkaException(reason if is_reason else error)
 
 
 class GroupMark:

@@ -146,10 +146,12 @@ class KafkaLink:
             return False
         try:
             self._commits.settle()
-        except KafkaException as error:
-            self._recover(error.args[0])
-            return False
-        return True
+        except KafkaException as failure:
+            error = failure.args[0]
+        else:
+            return True
+        self._recover(error)
+        return False
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Stops polling these partitions until they are rewound or assigned again."""
@@ -185,15 +187,15 @@ class KafkaLink:
         if flight is None:
             return not self._deliveries.are_stopped
         try:
-            times = flight.delivery.result(max(0.0, flight.ends_at - time.monotonic()))
+            failure = flight.delivery.exception(max(0.0, flight.ends_at - time.monotonic()))
         except TimeoutError:
             raise self._stalled() from None
-        except KafkaException as error:
-            self._recover(error.args[0])
+        if isinstance(failure, KafkaException):
+            self._recover(failure.args[0])
             return False
-        except ScorerError:
+        if isinstance(failure, ScorerError):
             self._deliveries.stop()
-            raise
+        times = flight.delivery.result()
         if not self._delivery.transactional:
             self._commits.add(flight.offsets)
         self._aborts.end()

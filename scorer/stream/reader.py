@@ -1,8 +1,7 @@
 """Reads topics without joining a group: passes over unreadable record batches, and explains errors that end it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, Self, cast
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -18,6 +17,8 @@ from scorer.stream.requests import ANSWER_S, ask_bounds, cannot_be_read, find_pa
 from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import end_of_unreadable
 from scorer.stream.worker import Record
+
+T = TypeVar("T")
 
 Numbered = tuple[str, int]
 """A partition: its topic and its number."""
@@ -98,8 +99,21 @@ class Reader:
         Raises:
             BrokerError: the broker does not answer.
         """
-        with self.explained(topic):
-            return {p: ask_bounds(self.consumer, topic, p, self._wait_s) for p in self.partitions[topic]}
+        return self.ask(
+            topic, lambda: {p: ask_bounds(self.consumer, topic, p, self._wait_s) for p in self.partitions[topic]}
+        )
+
+    def ask(self, topic: str, call: Callable[[], T]) -> T:
+        """Sends a request about a topic.
+
+        Raises:
+            BrokerError: it failed; the message says what to do.
+        """
+        try:
+            return call()
+        except KafkaException as failure:
+            error = failure.args[0]
+        raise self._explain(error, topic)
 
     def assign(self, positions: Mapping[Numbered, int]) -> None:
         """Reads these partitions and no others, from these positions."""
@@ -137,14 +151,6 @@ class Reader:
     def close(self) -> None:
         """Closes the consumer."""
         self.consumer.close()
-
-    @contextmanager
-    def explained(self, topic: str) -> Iterator[None]:
-        """Converts an error of a request about a topic into a BrokerError that says what to do."""
-        try:
-            yield
-        except KafkaException as failure:
-            raise self._explain(failure.args[0], topic) from failure
 
     def _handle_errors(self, messages: list[Event]) -> Fetched:
         fetched = Fetched([], set(), [], [])

@@ -1,4 +1,9 @@
-"""Requests to the brokers, for all commands: retries transient errors, and explains all others."""
+"""Requests to the brokers, for all commands: retries transient errors, and explains all others.
+
+No request is sent in an `except` block: if it fails there, confluent-kafka never releases the exception that is being
+handled, nor the clients in the frames of its traceback, with their threads (2.16; a KafkaError has the flag of an
+exception, so Python sets its context, which is not released with it).
+"""
 
 import time
 from collections.abc import Callable
@@ -93,10 +98,11 @@ def metadata_of(
         try:
             return client.list_topics(topic, timeout=max(0.0, min(ATTEMPT_S, ends_at - time.monotonic())))
         except KafkaException as failure:
-            error, reason = failure.args[0], _reason(settings)
-            ends = time.monotonic() >= ends_at or triage(error) is not Fault.RETRIABLE
-            if ends or (reason is not None and reason.code() in _AUTHENTICATION_ERRORS):
-                raise BrokerError(unreachable(settings, (reason or error).str())) from failure
+            error = failure.args[0]
+        reason = _reason(settings)
+        ends = time.monotonic() >= ends_at or triage(error) is not Fault.RETRIABLE
+        if ends or (reason is not None and reason.code() in _AUTHENTICATION_ERRORS):
+            raise BrokerError(unreachable(settings, (reason or error).str()))
 
 
 def find_partitions(
@@ -164,7 +170,10 @@ def _error_of(topic: TopicMetadata) -> KafkaError | None:
 
 
 def cannot_be_read(what: str, error: KafkaError, consumer: Consumer, settings: Settings, *needed: Right) -> BrokerError:
-    """Returns the error for a failed request for `what`; if no broker answers another one either, the reason."""
+    """Returns the error for a failed request for `what`; if no broker answers another one either, the reason.
+
+    It sends requests: it must not be called in an `except` block.
+    """
     if error.code() in _NO_ANSWER:
         try:
             metadata_of(consumer, settings, _REASON_S)

@@ -1,5 +1,6 @@
 """Where the suite plays: an applications topic with a Link on it, and what a read_committed reader sees of the rest."""
 
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -124,6 +125,11 @@ class _RefusingProducer(Producer):
     def flush(self, *arguments: Any) -> Any:
         self._refuse("flush")
         return super().flush(*arguments)
+
+    def abort_transaction(self, *arguments: Any) -> Any:
+        """If this failed in an `except` block, the client would keep the exception, and with it the whole batch."""
+        assert sys.exc_info()[1] is None, "a batch is aborted in an except block"
+        return super().abort_transaction(*arguments)
 
     def _refuse(self, name: str) -> None:
         if name in self.refused:
