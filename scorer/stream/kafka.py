@@ -195,7 +195,7 @@ class KafkaLink:
             return False
         if isinstance(failure, ScorerError):
             self._deliveries.stop()
-        times = flight.delivery.result()
+        times = flight.delivery.result(0)
         if not self._delivery.transactional:
             self._commits.add(flight.offsets)
         self._aborts.end()
