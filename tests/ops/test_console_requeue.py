@@ -267,6 +267,30 @@ def test_by_keyboard(chromium: Browser, topics: Topics, served: ConsoleProcess) 
     assert list(requeued(topics)) == [f"{topics.dead_letters}:0:0".encode()]
 
 
+def test_a_linked_dead_letter(chromium: Browser, topics: Topics, served: ConsoleProcess) -> None:
+    """A link to a dead letter that was requeued offered to requeue it again; the list did not.
+
+    One that is requeued where the link shows it has its mark afterwards, too.
+    """
+    set_aside(topics, VALID, VALID)
+    dora = Reviewer.log_in(served, OPERATORS["dora"])
+    assert dora.post(REQUEUE, {"code": "model_error", "ranges": [[0, 0, 0]]}).status == 202
+    ended(dora)
+    marks = [json.loads(dora.get(f"/api/dead-letters/0/{offset}").body)["requeued"] for offset in (0, 1)]
+    assert [mark and mark["actor"] for mark in marks] == ["dora", None]
+    with page_of(chromium, served, OPERATORS["dora"], WIDE) as page:
+        linked = page.locator("#linked-letter")
+        page.goto(served.address + "/dead-letters#0:0")
+        expect(linked).to_contain_text("requeued by dora")
+        expect(linked.get_by_role("button", name=BUTTON)).to_have_count(0)
+        page.goto(served.address + "/dead-letters#0:1")
+        linked.get_by_role("button", name="Requeue dead letter 0:1").click()
+        page.get_by_role("dialog").get_by_role("button", name="Requeue", exact=True).click()
+        expect(linked).to_contain_text("requeued by dora")
+        expect(linked.get_by_role("button", name=BUTTON)).to_have_count(0)
+    assert set(requeued(topics).values()) == {1}
+
+
 def test_others_copy_the_command(chromium: Browser, topics: Topics, served: ConsoleProcess) -> None:
     """A viewer has no button, and sees what operators have requeued and whether it failed."""
     set_aside(topics, VALID, VALID)
