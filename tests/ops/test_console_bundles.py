@@ -14,7 +14,7 @@ from schemas.made_up import make_applications
 from scorer.local.broker import Broker
 from scorer.store.store import SHIPPED
 from tests.integration.worker_process import WAIT_S, Topics, operate, wait_until, worker
-from tests.ops.console_process import ConsoleProcess, console, grave_violations, is_cut_off
+from tests.ops.console_process import ConsoleProcess, console, require_accessible
 from tests.unit.bundle.making import PLAIN, named
 
 pytestmark = pytest.mark.broker
@@ -207,17 +207,14 @@ def test_no_serious_violation(
     page.goto(f"{served.address}/bundles/show?bundle=credit-risk:1.0.0")
     page.get_by_role("button", name="Review").click()
     expect(page.locator("#findings li").first).to_be_visible()
-    assert grave_violations(page) == []
-    assert not is_cut_off(page)
+    require_accessible(page, theme)
     page.goto(f"{served.address}/challenger")
     expect(page.locator("#flips td")).to_have_count(9)
-    assert grave_violations(page) == []
-    assert not is_cut_off(page)
+    require_accessible(page, theme)
     page.goto(f"{served.address}/bundles")
     page.get_by_role("button", name="Show more").click()
     expect(page.locator("#bundles tr")).to_have_count(STORED + 3)
-    assert grave_violations(page) == []
-    assert not is_cut_off(page)
+    require_accessible(page, theme)
     context.close()
 
 
