@@ -101,7 +101,7 @@ def _read_policy(
     """Returns the policy of a file, or of the bundle, with other general thresholds if they are given."""
     from pydantic import ValidationError
 
-    from scorer.bundle.manifest import explain
+    from schemas.fault_words import describe_faults
     from scorer.core.policy import Policy
 
     policy = manifest.policy
@@ -112,7 +112,7 @@ def _read_policy(
     try:
         policy = Policy.model_validate(policy.model_dump() | changed)
     except ValidationError as error:
-        raise MisuseError(f"--maybe-above, --declined-above: {explain(error)}") from None
+        raise MisuseError(f"--maybe-above, --declined-above: {describe_faults(error)}") from None
     return prepare(policy, contract, manifest.reference.short)
 
 
