@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from schemas.fault_words import describe_fault
+
 PROFILE_FILE: Final = "profile.json"
 PROFILE_BYTES_MAX: Final = 4 << 20  # twice as much as 1,000 fields and 10,000 categories need
 AT: Final = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
@@ -75,7 +77,8 @@ def parse_profile(raw: bytes) -> Profile:
 
 def _explain(error: ValidationError) -> str:
     """The first fault, without a name or value of the document, which may be anything."""
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    fault = error.errors(include_url=False, include_input=False)[0]
     known = {"profile_version", "fields", *FieldProfile.model_fields}
     where = ".".join(part for part in fault["loc"] if isinstance(part, str) and part in known)
-    return f"{where}: {fault['msg']}" if where else fault["msg"]
+    rule = describe_fault(fault)
+    return f"{where}: {rule}" if where else rule

@@ -51,6 +51,10 @@ class BundleError(ScorerError):
     """A bundle is missing, damaged, or does not match its manifest."""
 
 
+class BundleNotFoundError(BundleError):
+    """The store was searched, and has no bundle that a reference means."""
+
+
 class UnsignedError(BundleError):
     """A bundle has no signature of a trusted key, and signatures are required."""
 

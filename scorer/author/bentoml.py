@@ -20,12 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.contract import Contract
 from schemas.contracts import shipped_contract
+from schemas.fault_words import describe_faults
 from schemas.printable import printable
 from scorer.author.boosters import Rounds, check_booster
 from scorer.author.build import Draft
 from scorer.author.model_input import ModelInput
 from scorer.author.pickled import ClassName, Pickled, read_pickle
-from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
+from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, MisuseError, RunnerMissingError
@@ -249,7 +250,8 @@ def _read_info(raw: bytes) -> _Info:
     try:
         info = _Info.model_validate(yaml.load(raw, PlainLoader))  # noqa: S506  (a safe loader)
     except ValidationError as error:
-        raise BundleError(f"{_INFO_FILE} is not in the format of BentoML 1.0 to 1.4: {explain(error)}") from None
+        why = describe_faults(error)
+        raise BundleError(f"{_INFO_FILE} is not in the format of BentoML 1.0 to 1.4: {why}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise BundleError(f"{_INFO_FILE} is not the plain YAML that BentoML writes") from None
     if info.module != _MODULE:

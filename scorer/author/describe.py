@@ -22,11 +22,12 @@ from schemas.contract import Contract
 from schemas.contract_faults import ContractError
 from schemas.contract_file import read_contract
 from schemas.contracts import shipped_contract
+from schemas.fault_words import describe_faults
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
 from scorer.author.draft_reasons import ReasonsChoice, read_reasons
 from scorer.author.model_input import ModelInput
-from scorer.bundle.manifest import Column, Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
+from scorer.bundle.manifest import Column, Features, Name, RunnerSettings, Sentence, Utc, Version, Word
 from scorer.core.columns import Columns
 from scorer.core.decide import Decider
 from scorer.core.features import MISSING_MAX, columns_of
@@ -115,7 +116,7 @@ class Description(BaseModel):
         try:
             return validate(given)
         except ValidationError as error:
-            raise MisuseError(explain(error)) from None
+            raise MisuseError(describe_faults(error)) from None
 
     @property
     def inputs(self) -> ModelInput:

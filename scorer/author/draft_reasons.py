@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from schemas.contract import Contract
 from schemas.decision import CODE_CHARACTERS_MAX
+from schemas.fault_words import describe_faults
 from schemas.printable import printable
 from schemas.text import TextFileError, read_text, read_toml
 from scorer.author.model_input import ModelInput
 from scorer.bundle.explainer import make_explainer
-from scorer.bundle.manifest import explain
 from scorer.bundle.runners import GuardedModel
 from scorer.core.catalogue import ENTRIES_MAX, TEXT_CHARACTERS_MAX, Entry, Reasons, find_prohibited
 from scorer.core.expressions import NumberExpression
@@ -126,7 +126,7 @@ def read_reasons(path: Path) -> Reasons:
     try:
         return Reasons.model_validate_json(json.dumps({"method": METHOD, **document}))
     except ValidationError as error:
-        raise MisuseError(f"{path}: {explain(error)}") from None
+        raise MisuseError(f"{path}: {describe_faults(error)}") from None
     except TypeError:
         raise MisuseError(f"{path}: a date or time is not part of a catalogue") from None
 

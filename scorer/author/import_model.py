@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from schemas.fault_words import describe_faults
 from schemas.text import TextFileError, strip_mark
 from scorer.author.boosters import check_booster, read_booster
 from scorer.author.build import Draft, build_bundle
@@ -24,7 +25,7 @@ from scorer.author.model_input import ModelInput
 from scorer.author.sklearn_onnx import convert
 from scorer.author.sklearn_steps import explain_unusable, is_classifier, unwrap
 from scorer.author.xgboost_wrapper import is_wrapper, read_input, require_same_answers
-from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Manifest, Metrics, Setting, explain
+from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model, require_reader_of_indexes
 from scorer.core.decide import Decider
@@ -144,7 +145,7 @@ def add_model(
         try:
             manifest = build_bundle(draft, Path(folder), passed)
         except ValidationError as error:  # a copy of a description is not validated
-            raise MisuseError(f"the description is invalid: {explain(error)}") from None
+            raise MisuseError(f"the description is invalid: {describe_faults(error)}") from None
         return manifest, store.put(Path(folder))
 
 

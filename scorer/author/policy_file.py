@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.fault_words import describe_faults
 from schemas.text import TextFileError, read_toml
-from scorer.bundle.manifest import explain
 from scorer.core.policy import Policy
 from scorer.errors import MisuseError
 
@@ -32,4 +32,4 @@ def read_policy_file(path: Path) -> PolicyFile:
     except TextFileError as error:
         raise MisuseError(f"{path}: {error}. A policy file is a TOML file with a table [policy]") from None
     except ValidationError as error:
-        raise MisuseError(f"{path}: {explain(error)}") from None
+        raise MisuseError(f"{path}: {describe_faults(error)}") from None

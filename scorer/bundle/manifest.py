@@ -25,7 +25,8 @@ from pydantic import (
 )
 
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference, Label
-from schemas.printable import NO_CONTROLS, printable
+from schemas.fault_words import describe_faults
+from schemas.printable import NO_CONTROLS
 from scorer.core.catalogue import Reasons
 from scorer.core.policy import LABELS, Policy
 from scorer.errors import BundleError
@@ -45,8 +46,6 @@ COLUMN_CHARACTERS_MAX: Final = 256
 SAME_MODEL: Final = "same-model-as"
 """The label of a bundle with another policy: it names the bundle from which the model is."""
 _COLUMNS_MAX: Final = 10_000  # as many as a contract's values of categories
-_FAULTS_SHOWN_MAX: Final = 5
-_FIELD_CHARACTERS_MAX: Final = 100
 
 
 def _require_utc(moment: datetime) -> datetime:
@@ -310,29 +309,10 @@ def parse_manifest(raw: bytes) -> Manifest:
         if version in MANIFEST_VERSIONS:
             return Manifest.model_validate_json(raw)
     except ValidationError as error:
-        raise BundleError(f"{MANIFEST_FILE} is not a valid manifest: {explain(error)}") from None
+        raise BundleError(f"{MANIFEST_FILE} is not a valid manifest: {describe_faults(error)}") from None
     *others, last = MANIFEST_VERSIONS
     supported = f"{', '.join(map(str, others))} and {last}"
     raise BundleError(
         f"{MANIFEST_FILE} has manifest_version {version}, but this release supports {supported}: was the bundle built "
         "by another release? Install that one, or train the bundle again with this one"
     )
-
-
-def explain(error: ValidationError) -> str:
-    """Describes up to five validation errors, each with its field but without values.
-
-    A field's name may be chosen by the author, such as that of a label: it is escaped and shortened.
-    """
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{_name_field(fault['loc'])}: {_rule(fault['msg'])}" for fault in faults[:_FAULTS_SHOWN_MAX]]
-    more = len(faults) - len(shown)
-    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
-
-
-def _name_field(path: tuple[int | str, ...]) -> str:
-    return printable(".".join(map(str, path)), _FIELD_CHARACTERS_MAX) or "it"
-
-
-def _rule(message: str) -> str:
-    return "contains a control character or a line break" if NO_CONTROLS in message else message

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.fault_words import describe_faults
 from scorer.bundle.libraries import import_library
-from scorer.bundle.manifest import Setting, explain
+from scorer.bundle.manifest import Setting
 from scorer.errors import BundleError, ModelError, RunnerMissingError
 from scorer.extras import install_command
 
@@ -111,7 +112,7 @@ def open_onnx(model: bytes, columns: Sequence[str], settings: Mapping[str, Setti
     try:
         chosen = _Settings.model_validate(dict(settings))
     except ValidationError as error:
-        raise BundleError(f"the runner onnx has the settings output and column: {explain(error)}") from None
+        raise BundleError(f"the runner onnx has the settings output and column: {describe_faults(error)}") from None
     session = _open_session(model)
     _check_input(session.get_inputs(), columns)
     return OnnxModel(session, _choose_output(session.get_outputs(), chosen.output), chosen.column)

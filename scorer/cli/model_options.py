@@ -43,13 +43,13 @@ def read_policy(maybe_above: float, declined_above: float) -> "Policy":
     """
     from pydantic import ValidationError
 
-    from scorer.bundle.manifest import explain
+    from schemas.fault_words import describe_faults
     from scorer.core.policy import Policy
 
     try:
         return Policy(maybe_above=maybe_above, declined_above=declined_above)
     except ValidationError as error:
-        raise MisuseError(f"--maybe-above, --declined-above: {explain(error)}") from None
+        raise MisuseError(f"--maybe-above, --declined-above: {describe_faults(error)}") from None
 
 
 def read_missing(missing: float) -> float | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.deployment import DeploymentEvent
-from scorer.bundle.manifest import explain
+from schemas.fault_words import describe_faults
 from scorer.errors import MisuseError
 
 # A contract has up to 256 kB, and indentation makes it several times as long.
@@ -49,5 +49,5 @@ def read_proposal(path: Path) -> tuple[DeploymentEvent, tuple[str, ...]]:
     try:
         proposal = _Proposal.model_validate_json(content)
     except ValidationError as error:
-        raise MisuseError(f"{path} is not a proposal: {explain(error)}") from None
+        raise MisuseError(f"{path} is not a proposal: {describe_faults(error)}") from None
     return proposal.event, proposal.signatures

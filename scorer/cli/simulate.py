@@ -23,13 +23,15 @@ from scorer.cli.policy_source import ForBundleOption, prepare, read_for
 from scorer.cli.progress_bar import progress_bar
 from scorer.cli.replay_filters import DecidedByOption, SinceOption, read_filters
 from scorer.cli.tables import print_tables
-from scorer.errors import MisuseError
+from scorer.errors import MisuseError, ReplayError
 
 if TYPE_CHECKING:
     from schemas.contract import Contract
     from scorer.bundle.manifest import Manifest
     from scorer.core.decide import Decider
+    from scorer.replay.filters import Filters, Selected
     from scorer.replay.simulation import Simulation
+    from scorer.settings import Settings
 
 
 def simulate(
@@ -66,7 +68,6 @@ def simulate(
     from scorer.author.train import require_libraries
     from scorer.bundle.load import read_contract_of, read_manifest
     from scorer.core.decode import Decoder
-    from scorer.replay.filters import select
     from scorer.replay.simulation import decide_again, summarize
     from scorer.store.store import BundleStore
 
@@ -77,10 +78,11 @@ def simulate(
     folder = BundleStore(settings.store).find(bundle or read_champion(settings))
     manifest, (_, contract) = read_manifest(folder), read_contract_of(folder)
     decider = _read_policy(policy, (maybe_above, declined_above), manifest, contract)
-    selected = select(settings, filters, partial(progress_bar, quiet=as_json))
+    selected = _select(settings, filters, quiet=as_json)
     progress = progress_bar("reading the applications", quiet=as_json)
     simulated = decide_again(settings, selected.selection, decider, Decoder(contract), progress)
     simulation = summarize(simulated, selected.selection, decider, manifest, str(filters))
+    _require_applications(simulation, settings)
     if html is not None:
         _write_page(simulation, decider, html)
     if as_json:
@@ -99,7 +101,7 @@ def _read_policy(
     """Returns the policy of a file, or of the bundle, with other general thresholds if they are given."""
     from pydantic import ValidationError
 
-    from scorer.bundle.manifest import explain
+    from schemas.fault_words import describe_faults
     from scorer.core.policy import Policy
 
     policy = manifest.policy
@@ -110,8 +112,33 @@ def _read_policy(
     try:
         policy = Policy.model_validate(policy.model_dump() | changed)
     except ValidationError as error:
-        raise MisuseError(f"--maybe-above, --declined-above: {explain(error)}") from None
+        raise MisuseError(f"--maybe-above, --declined-above: {describe_faults(error)}") from None
     return prepare(policy, contract, manifest.reference.short)
+
+
+def _select(settings: "Settings", filters: "Filters", *, quiet: bool) -> "Selected":
+    """Selects the decisions, at least one."""
+    from scorer.replay.filters import select
+
+    selected = select(settings, filters, partial(progress_bar, quiet=quiet))
+    if not len(selected.selection):
+        with selected.with_notes(settings), filters.with_hint():
+            raise ReplayError(
+                f"nothing to simulate: topic {settings.decisions_topic} has no decisions on applications of topic "
+                f"{settings.applications_topic}. `scorer status` shows whether workers decide"
+            )
+    return selected
+
+
+def _require_applications(simulation: "Simulation", settings: "Settings") -> None:
+    """Rules and segments need the applications' fields; without any application, nothing is compared."""
+    if not simulation.applications:
+        raise ReplayError(
+            f"nothing to simulate on {simulation.what}: retention deleted {simulation.missing:,} of them from topic "
+            f"{settings.applications_topic}, and {simulation.invalid:,} are not in the contract of "
+            f"{simulation.bundle}. Select other decisions, or name a bundle with their contract with --bundle; a "
+            "policy without rules and segments needs no applications"
+        )
 
 
 def _write_page(simulation: "Simulation", decider: "Decider", path: Path) -> None:

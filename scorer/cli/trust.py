@@ -54,7 +54,7 @@ def add(
     """
     from pydantic import ValidationError
 
-    from scorer.bundle.manifest import explain
+    from schemas.fault_words import describe_faults
     from scorer.bundle.signing import read_public_key
     from scorer.store.trust import PURPOSES, TrustedKey, add_key
 
@@ -62,7 +62,7 @@ def add(
     try:
         trusted = TrustedKey.model_validate({"name": name, "key": public.text, "signs": tuple(signs or PURPOSES)})
     except ValidationError as error:
-        raise MisuseError(f"invalid trusted key: {explain(error)}") from None
+        raise MisuseError(f"invalid trusted key: {describe_faults(error)}") from None
     path = _trusted_keys_path(file, config, assignments)
     add_key(path, trusted)
     typer.echo(f"trusted {name} ({public.key_id}) for {' and '.join(trusted.signs)} in {path}")

@@ -49,7 +49,7 @@ from scorer.console.runbooks import Runbooks
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
-from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
+from scorer.errors import BundleNotFoundError, DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import WRONG_TOKEN, log
 from scorer.operate.latest import LatestFigures
@@ -330,10 +330,8 @@ def _html(text: str, status: int = 200) -> Response:
 
 def _failed(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, ScorerError)
-    status = (
-        400 if isinstance(fault, MisuseError) else 404 if isinstance(fault, DeadLetterError | ExplanationError) else 503
-    )
-    return JSONResponse({"error": str(fault)}, status)
+    is_missing = isinstance(fault, BundleNotFoundError | DeadLetterError | ExplanationError)
+    return JSONResponse({"error": str(fault)}, 400 if isinstance(fault, MisuseError) else 404 if is_missing else 503)
 
 
 def _http_failed(request: Request, fault: Exception) -> Response:

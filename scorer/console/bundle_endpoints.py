@@ -13,7 +13,7 @@ from scorer.console.bundles import diff_bundles, list_bundles, show_bundle
 from scorer.console.live import Live
 from scorer.console.pages import PAGES, render_in_frame
 from scorer.console.requests import parse_index
-from scorer.errors import BundleError, MisuseError
+from scorer.errors import BundleError, BundleNotFoundError, MisuseError
 from scorer.settings import Settings
 from scorer.store import DEFAULT_BUNDLE
 from scorer.store.store import BundleStore
@@ -54,13 +54,15 @@ class BundleEndpoints:
         """The page of one bundle."""
         reference = _reference(request, "bundle")
         values: dict[str, Any] = {"bundle": None, "fault": ""}
+        status = 200
         try:
             async with self._reading:
                 values["bundle"] = await run_in_threadpool(show_bundle, self._settings.store, reference)
         except (BundleError, MisuseError) as error:
             values["fault"] = str(error)
+            status = 404 if isinstance(error, BundleNotFoundError) else 503
         text = render_in_frame(_PAGE, self._settings, may_log_out=self._may_log_out, template="bundle", **values)
-        return HTMLResponse(text, 200 if values["bundle"] else 404)
+        return HTMLResponse(text, status)
 
     async def diff(self, request: Request) -> JSONResponse:
         """The difference of two bundles, `before` and `after`."""

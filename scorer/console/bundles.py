@@ -93,7 +93,8 @@ def show_bundle(store: str | None, reference: str) -> BundlePage:
 
     Raises:
         MisuseError: no installed filesystem supports the store's URL.
-        BundleError: it is not found or damaged, or the store is unreachable.
+        BundleNotFoundError: it is not found.
+        BundleError: it is damaged, or the store is unreachable.
     """
     folder = BundleStore(store).locate(reference).folder
     manifest = read_manifest(folder)
@@ -140,7 +141,8 @@ def diff_bundles(store: str | None, before: str, after: str) -> dict[str, Any]:
 
     Raises:
         MisuseError: no installed filesystem supports the store's URL.
-        BundleError: one of them is not found or damaged, or the store is unreachable.
+        BundleNotFoundError: one of them is not found.
+        BundleError: one of them is damaged, or the store is unreachable.
     """
     bundles = BundleStore(store)
     manifests = _read(bundles, before), _read(bundles, after)

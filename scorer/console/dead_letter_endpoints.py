@@ -38,7 +38,7 @@ class DeadLetterEndpoints:
         self._settings = settings
         self._sessions = sessions
         self._task = task
-        self._reading = asyncio.Lock()  # one list at a time: each request reads thousands of records
+        self._reading = asyncio.Lock()  # one at a time: each list, and the mark of a letter, takes thousands of records
 
     async def newest(self, request: Request) -> JSONResponse:
         """A page of the newest dead letters from the index `first` on, of all codes or of `code`; without values."""
@@ -51,7 +51,9 @@ class DeadLetterEndpoints:
 
     async def letter(self, request: Request) -> JSONResponse:
         """One dead letter, without its value."""
-        letter = await run_in_threadpool(read_letter, self._settings, position_of(request))
+        position = position_of(request)
+        async with self._reading:
+            letter = await run_in_threadpool(read_letter, self._settings, position)
         return JSONResponse({**letter, "may_requeue": self._operator(request) is not None})
 
     async def value(self, request: Request) -> JSONResponse:

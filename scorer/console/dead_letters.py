@@ -7,7 +7,7 @@ from typing import Any, Final
 from schemas.records import DeadLetter, Mark, Position
 from schemas.rejection import MEANINGS
 from scorer.console.times import known_ms
-from scorer.operate.dead_letters import find_dead_letter, read_dead_letters
+from scorer.operate.dead_letters import find_dead_letter, find_mark, read_dead_letters
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 
@@ -65,7 +65,7 @@ def _page(records: Iterable[DeadLetter | Mark], code: str | None, first: int) ->
             order[record.position] = (record.timestamp_ms, record.position)
             groups.setdefault(record.counted_as, _Group()).add(record.timestamp_ms)
         elif record.position in letters:
-            letters[record.position]["requeued"] = {"actor": record.actor, "at": record.at}
+            letters[record.position]["requeued"] = _mark_as_json(record)
     for position, shown in letters.items():
         if shown["requeued"] is None and not shown["pointer"]:
             groups[shown["counted_as"]].positions.append(position)
@@ -106,13 +106,15 @@ def _ranges(positions: Iterable[Position]) -> list[tuple[int, int, int]]:
 
 
 def read_letter(settings: Settings, position: Position) -> dict[str, Any]:
-    """One dead letter without key, value and headers, as JSON; whether it was requeued is not looked up.
+    """One dead letter without key, value and headers, as JSON; its mark is looked up where a list would find it.
 
     Raises:
         DeadLetterError: no dead letter was found at that offset.
         TopicsError, BrokerError: the topic cannot be read.
     """
-    return _as_json(find_dead_letter(settings, position))
+    letter = _as_json(find_dead_letter(settings, position))
+    mark = find_mark(settings, position, newest=_READ_MAX)
+    return letter | {"requeued": None if mark is None else _mark_as_json(mark)}
 
 
 def read_value(settings: Settings, position: Position) -> dict[str, Any]:
@@ -131,6 +133,10 @@ def read_value(settings: Settings, position: Position) -> dict[str, Any]:
         "cut": len(value) > _VALUE_BYTES_MAX,
         "headers": [[name, (raw or b"").decode(errors="backslashreplace")] for name, raw in letter.headers],
     }
+
+
+def _mark_as_json(mark: Mark) -> dict[str, str]:
+    return {"actor": mark.actor, "at": mark.at}
 
 
 def _as_json(letter: DeadLetter) -> dict[str, Any]:

@@ -74,6 +74,29 @@ def find_dead_letter(settings: Settings, position: Position) -> DeadLetter:
     )
 
 
+def find_mark(settings: Settings, position: Position, newest: int) -> Mark | None:
+    """Returns the mark of a requeued dead letter: it follows the dead letter in the same partition.
+
+    Args:
+        settings: the brokers and the topic.
+        position: the partition and offset of the dead letter.
+        newest: number of last offsets of the partition to read; an older mark is not found.
+
+    Raises:
+        TopicsError: the topic is missing.
+        BrokerError: the topic cannot be read.
+    """
+    with closing(TopicReader(settings, settings.dead_letters_topic)) as reader:
+        first, end = reader.bounds().get(position.partition, (0, 0))
+        begin = max(first, end - newest, position.offset + 1)
+        if begin < end:
+            for records in reader.read({position.partition: (begin, end)}):
+                for record in map(read_dead_letter, records):
+                    if isinstance(record, Mark) and record.position == position:
+                        return record
+    return None
+
+
 class Progress(NamedTuple):
     """The progress of a requeue.
 

@@ -53,6 +53,17 @@ class Filters:
             words.append(f"decided since {self.since:%Y-%m-%d %H:%M:%S} UTC")
         return f"applications {', '.join(words)}" if words else "any application"
 
+    @contextmanager
+    def with_hint(self) -> Iterator[None]:
+        """Adds to the message of a ReplayError how to select more, if `since` may explain an empty selection."""
+        try:
+            yield
+        except ReplayError as error:
+            if self.since is None:
+                raise
+            read = f"Only decisions since {self.since:%Y-%m-%d %H:%M:%S} UTC were read"
+            raise ReplayError(f"{error}. {read}: give an earlier time with --since, or leave it out") from error
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:
@@ -119,7 +130,8 @@ def select(
     selection, undated = current.selection, 0
     undecided_ids = None if filters.ids is None else tuple(without_decision(filters.ids, current.ids_found))
     if filters.decided_by is not None:
-        with Selected(selection, current.skipped, current.circular, 0, undecided_ids).with_notes(settings):
+        read = Selected(selection, current.skipped, current.circular, 0, undecided_ids)
+        with read.with_notes(settings), filters.with_hint():
             selection = selection.decided_by(filters.decided_by)
     if filters.offsets:
         selection = selection.within_any([(p, first, last + 1) for p, first, last in filters.offsets])

@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol
 
 from scorer.bundle.load import read_files, read_manifest
 from scorer.bundle.manifest import MANIFEST_FILE, Manifest
-from scorer.errors import BundleError, MisuseError
+from scorer.errors import BundleError, BundleNotFoundError, MisuseError
 
 TAGS: Final = "tags"
 SIGNATURES: Final = "signatures"
@@ -217,12 +217,12 @@ class NoBackend(Backend):
         return []
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """Raises BundleError: the bundle does not exist."""
-        raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
+        """Raises BundleNotFoundError: the bundle does not exist."""
+        raise BundleNotFoundError(f"bundle {name}:{version} not found: {NO_STORE}")
 
     def fetch(self, name: str, version: str, _: Manifest) -> Path:
-        """Raises BundleError: the bundle does not exist."""
-        raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
+        """Raises BundleNotFoundError: the bundle does not exist."""
+        raise BundleNotFoundError(f"bundle {name}:{version} not found: {NO_STORE}")
 
     def cached(self, _: str) -> Path | None:
         """Returns None."""
@@ -233,8 +233,8 @@ class NoBackend(Backend):
         raise MisuseError(NO_STORE)
 
     def delete(self, name: str, version: str) -> None:
-        """Raises BundleError: the bundle does not exist."""
-        raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
+        """Raises BundleNotFoundError: the bundle does not exist."""
+        raise BundleNotFoundError(f"bundle {name}:{version} not found: {NO_STORE}")
 
     def tags(self, _: str | None = None) -> Iterable[tuple[str, str]]:
         """Returns nothing."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
 from scorer.bundle.load import read_manifest
-from scorer.errors import BundleError
+from scorer.errors import BundleError, BundleNotFoundError
 from scorer.store.backends import NO_STORE, UNREADABLE, Backend, NoBackend
 from scorer.store.entry import (
     CONCURRENT_READS,
@@ -17,7 +17,7 @@ from scorer.store.entry import (
     Key,
     Located,
     ParsedReference,
-    explain_digest,
+    digest_error,
     is_name,
     is_version,
     sort_key,
@@ -62,7 +62,8 @@ class Catalogue:
         """Returns the one bundle that a reference means; see `BundleStore.entry`.
 
         Raises:
-            BundleError: it is not found or ambiguous, or the store is unreachable.
+            BundleNotFoundError: it is not found.
+            BundleError: it is ambiguous or damaged, or the store is unreachable.
         """
         parsed = self._resolve(reference)
         keys = self.keys(parsed.name)
@@ -78,12 +79,12 @@ class Catalogue:
             same_version = entries if parsed.version else []
             entries = [entry for entry in entries if entry.manifest and entry.manifest.digest.startswith(parsed.digest)]
             if same_version and not entries:
-                raise BundleError(explain_digest(same_version[0], parsed.digest))
+                raise digest_error(same_version[0], parsed.digest)
         if len(entries) > 1:
             candidates = " or ".join(entry.reference for entry in entries)
             raise BundleError(f"{parsed.shown_name} is ambiguous: {candidates}; give more digits of the digest")
         if not entries:
-            raise BundleError(self._explain_not_found(parsed.shown_name))
+            raise BundleNotFoundError(self._explain_not_found(parsed.shown_name))
         return entries[0]
 
     def keys(self, name: str | None = None) -> dict[Key, list[Backend]]:
@@ -141,16 +142,16 @@ class Catalogue:
         """Parses a reference and resolves its tag."""
         parsed = parse_reference(reference)
         if not parsed:
-            raise BundleError(self._explain_not_found(reference))
+            raise BundleNotFoundError(self._explain_not_found(reference))
         name, version, tag, digest = parsed.group("name", "version", "tag", "digest")
         if tag is None or tag == LATEST:
             return ParsedReference(reference, name, version or tag, digest)
         target = self._notes.tag(name, tag)
         if target is None:
-            raise BundleError(self._explain_not_found(reference))
+            raise BundleNotFoundError(self._explain_not_found(reference))
         shown_name = f"{name}:{target.version}@{target.digest[:12]}"
         if not target.digest.startswith(digest or ""):
-            raise BundleError(f"{reference} not found: {name}:{tag} is now {shown_name}")
+            raise BundleNotFoundError(f"{reference} not found: {name}:{tag} is now {shown_name}")
         return ParsedReference(f"{shown_name} (tag {name}:{tag})", name, target.version, target.digest)
 
     def _explain_not_found(self, reference: str) -> str:

@@ -11,7 +11,7 @@ from scorer.bundle.load import load_bundle
 from scorer.bundle.manifest import Manifest
 from scorer.bundle.trial import open_in_child
 from scorer.core.score import Bundle
-from scorer.errors import BundleError
+from scorer.errors import BundleError, BundleNotFoundError
 from scorer.store.backends import UNREADABLE
 from scorer.store.tags import Tag
 
@@ -102,11 +102,11 @@ def sort_key(key: Key) -> tuple[str, tuple[int, ...]]:
     return name, () if version == UNREADABLE else tuple(int(part) for part in version.split("."))
 
 
-def explain_digest(entry: Entry, digest: str) -> str:
-    """Explains that an existing version does not have the requested digest."""
+def digest_error(entry: Entry, digest: str) -> BundleError:
+    """Returns the error for an existing version that does not have the requested digest, or whose digest is unknown."""
     if entry.manifest is None:
-        return entry.fault
-    return (
+        return BundleError(entry.fault)
+    return BundleNotFoundError(
         f"{entry.reference} in {entry.location} has digest {entry.manifest.digest[:12]}, not the requested "
         f"{digest[:12]}: two bundles have the same name and version. Copy the requested one from where it was built, "
         "or deploy this one"

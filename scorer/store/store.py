@@ -62,7 +62,8 @@ class BundleStore:
                 digits), or one of the others with a digest.
 
         Raises:
-            BundleError: it is not found or ambiguous (the message lists the candidates), or the store is unreachable.
+            BundleNotFoundError: it is not found.
+            BundleError: it is ambiguous (the message lists the candidates), or the store is unreachable.
         """
         return self._catalogue.entry(reference)
 
@@ -97,7 +98,8 @@ class BundleStore:
         """Finds a bundle of this store. The reference is never a path, so events from a topic cannot name one.
 
         Raises:
-            BundleError: it is not found or damaged, or the store is unreachable.
+            BundleNotFoundError: it is not found.
+            BundleError: it is damaged, or the store is unreachable.
         """
         text = str(reference)
         return self._catalogue.find_locally(text) or self._fetch(self.entry(text))

@@ -7,8 +7,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from schemas.decision import NAME_PATTERN
 from schemas.deployment import ACTOR_CHARACTERS_MAX
+from schemas.fault_words import describe_faults
 from schemas.printable import NO_CONTROLS
-from scorer.bundle.manifest import Sha256, Version, explain
+from scorer.bundle.manifest import Sha256, Version
 from scorer.errors import BundleError, MisuseError
 
 LATEST: Final = "latest"
@@ -48,4 +49,5 @@ def parse_tag(raw: bytes, name: str) -> Tag:
     try:
         return Tag.model_validate_json(raw)
     except ValidationError as error:
-        raise BundleError(f"the tag {name} is damaged: {explain(error)}. Set it again with scorer bundle tag") from None
+        why = describe_faults(error)
+        raise BundleError(f"the tag {name} is damaged: {why}. Set it again with scorer bundle tag") from None

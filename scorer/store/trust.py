@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.decision import BundleReference
-from scorer.bundle.manifest import Name, explain
+from schemas.fault_words import describe_faults
+from scorer.bundle.manifest import Name
 from scorer.bundle.signing import PublicKey, bundle_statement, parse_public_key, parse_signature
 from scorer.errors import MisuseError, SettingsError, UnsignedError
 from scorer.logs import TRUST_UNREADABLE, log
@@ -175,7 +176,7 @@ def _parse(content: bytes, path: Path) -> tuple[TrustedKey, ...]:
     try:
         keys = _File.model_validate_json(content).keys
     except ValidationError as error:
-        raise SettingsError(f"trusted keys file {path} is invalid: {explain(error)}") from None
+        raise SettingsError(f"trusted keys file {path} is invalid: {describe_faults(error)}") from None
     if len({key.name for key in keys}) < len(keys):
         raise SettingsError(f"trusted keys file {path} is invalid: it contains a name twice")
     return keys

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot, find_event_fault
+from schemas.fault_words import describe_faults
 from schemas.record_headers import read_headers
 from schemas.rights import Operation
-from scorer.bundle.manifest import explain
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
@@ -85,7 +85,7 @@ def parse_line(offset: int, value: bytes | None) -> Line:
     try:
         event = DeploymentEvent.model_validate_json(value)
     except ValidationError as error:
-        return Line(offset, None, explain(error))
+        return Line(offset, None, describe_faults(error))
     fault = find_event_fault(event, value)
     return Line(offset, None, fault) if fault else Line(offset, event)
 

@@ -20,7 +20,7 @@ from scorer.errors import DeadLetterError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
 from scorer.operate import dead_letters
-from scorer.operate.dead_letters import Progress, Requeued, read_dead_letters, requeue
+from scorer.operate.dead_letters import Progress, Requeued, find_mark, read_dead_letters, requeue
 from scorer.operate.operators import open_writer
 from scorer.settings import Settings, load_settings
 from scorer.stream.rights import requeue_writer
@@ -246,6 +246,19 @@ def test_only_a_part_is_read(topics: Topics) -> None:
     kind, output, _ = scorer(topics, "dlq", "list", "--newest", "1", "--json")
     assert json.loads(output)["counts"] == {"empty": 1, "not_json": 1, "not_utf8": 1}
     assert [letter["code"] for letter in json.loads(output)["dead_letters"]] == ["not_utf8"]
+
+
+def test_the_mark_of_a_dead_letter(topics: Topics) -> None:
+    """It is found by its position among the newest offsets; an older one, or none, is not."""
+    settings = load_settings(environment=environment_of(topics)).settings
+    set_aside(topics, SOUND, SOUND)
+    requeue(settings, lambda letter: letter.position.offset == 0, "ana")
+    mark = find_mark(settings, Position(0, 0), newest=100)
+    assert mark is not None
+    assert mark.actor == "ana"
+    assert find_mark(settings, Position(0, 0), newest=1) is None, "only the marker of the transaction is read"
+    assert find_mark(settings, Position(0, 1), newest=100) is None
+    assert find_mark(settings, Position(9, 0), newest=100) is None
 
 
 def test_nothing_at_that_place(topics: Topics) -> None:

@@ -21,6 +21,7 @@ _FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 _COMMAND = ("console", "--port", "0")
+_DARK_GROUND = "rgb(17, 24, 31)"
 
 
 class Answer(NamedTuple):
@@ -100,8 +101,19 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def grave_violations(page: Page) -> list[tuple[str, list[str]]]:
-    """What axe finds serious or critical on a page, with the elements; the page's context bypasses the policy."""
+def require_accessible(page: Page, theme: str) -> None:
+    """Axe finds nothing serious or critical, nothing is cut off, and the theme is the chosen one.
+
+    The page's context bypasses the policy, so that axe can be put into the page.
+    """
+    assert _grave_violations(page) == [], page.url
+    assert not _is_cut_off(page), page.url
+    ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert (ground == _DARK_GROUND) == (theme == "dark"), page.url
+
+
+def _grave_violations(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds serious or critical on a page, with the elements."""
     page.evaluate((npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8"))
     violations = page.evaluate("() => axe.run().then((results) => results.violations)")
     return [
@@ -111,6 +123,6 @@ def grave_violations(page: Page) -> list[tuple[str, list[str]]]:
     ]
 
 
-def is_cut_off(page: Page) -> bool:
+def _is_cut_off(page: Page) -> bool:
     """Whether a page is wider than its window."""
     return bool(page.evaluate("() => document.documentElement.scrollWidth > innerWidth"))

@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from scorer.bundle.load import read_manifest
 from scorer.local.broker import Broker
 from tests.integration.worker_process import WAIT_S, Topics, worker
-from tests.ops.console_process import console
-from tests.tools import npm_package
+from tests.ops.console_process import console, require_accessible
 from tests.unit.bundle.making import EXPLAINED, PLAIN, named
 
 pytestmark = pytest.mark.broker
@@ -75,10 +74,7 @@ def test_reasons_with_their_sentences(
         (decided,) = [json.loads(message.value() or b"") for message in topics.read(topics.decisions)]
         assert decided["reasons"]
         expect(reasons_of(tried)).to_have_text([f"{sentences[code]} {code}" for code in decided["reasons"]])
-        page.evaluate((npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8"))
-        violations = page.evaluate("() => axe.run().then((results) => results.violations)")
-        assert [one["id"] for one in violations if one["impact"] in {"serious", "critical"}] == []
-        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        require_accessible(page, theme)
         approved = publish(page, income=900, records="no")
         expect(approved).to_contain_text("APPROVED")
         expect(reasons_of(approved)).to_have_count(0)

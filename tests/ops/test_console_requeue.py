@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
@@ -19,7 +19,7 @@ from schemas.files import dump_application
 from scorer.local.broker import Broker
 from tests.dead_letters import set_aside
 from tests.integration.worker_process import WAIT_S, Topics, event_of_a_missing_bundle, headers_of, scorer, wait_until
-from tests.ops.console_process import ConsoleProcess, console, grave_violations, is_cut_off
+from tests.ops.console_process import ConsoleProcess, console, require_accessible
 from tests.ops.reviewing import MARKER, TOKENS, VIEWER, Reviewer, page_of, write_tokens
 
 pytestmark = pytest.mark.broker
@@ -188,14 +188,6 @@ def test_a_console_that_ends_in_between(
     assert (len(counts), set(counts.values())) == (1_900, {1})
 
 
-def check(page: Page, theme: str) -> None:
-    """Axe finds nothing serious or critical, nothing is cut off, and the theme is the chosen one."""
-    assert grave_violations(page) == []
-    assert not is_cut_off(page)
-    ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-    assert (ground == "rgb(17, 24, 31)") == (theme == "dark")
-
-
 @pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360", "1280"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_page(
@@ -216,7 +208,7 @@ def test_the_page(
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= viewport["width"]
-        check(page, theme)
+        require_accessible(page, theme)
         dialog.get_by_role("button", name="Requeue", exact=True).click()
         expect(page.locator("#requeue-status")).to_contain_text("dora requeued 3 dead letters with code model_error.")
         expect(page.locator("#letters li", has_text="requeued by dora")).to_have_count(3)
@@ -227,7 +219,7 @@ def test_the_page(
         dialog.get_by_role("button", name="Requeue", exact=True).click()
         expect(page.locator("#requeue-fault")).to_contain_text("came from topic of-someone-else")
         expect(page.locator("#requeue-status")).to_contain_text("with code empty by dora ended early, after 0.")
-        check(page, theme)
+        require_accessible(page, theme)
     assert len(requeued(topics)) == 3
 
 
@@ -265,6 +257,30 @@ def test_by_keyboard(chromium: Browser, topics: Topics, served: ConsoleProcess) 
         expect(page.locator("#requeue-status")).to_contain_text("dora requeued 1 dead letter with code model_error.")
         assert len(sent) == 1
     assert list(requeued(topics)) == [f"{topics.dead_letters}:0:0".encode()]
+
+
+def test_a_linked_dead_letter(chromium: Browser, topics: Topics, served: ConsoleProcess) -> None:
+    """A link to a dead letter that was requeued offered to requeue it again; the list did not.
+
+    One that is requeued where the link shows it has its mark afterwards, too.
+    """
+    set_aside(topics, VALID, VALID)
+    dora = Reviewer.log_in(served, OPERATORS["dora"])
+    assert dora.post(REQUEUE, {"code": "model_error", "ranges": [[0, 0, 0]]}).status == 202
+    ended(dora)
+    marks = [json.loads(dora.get(f"/api/dead-letters/0/{offset}").body)["requeued"] for offset in (0, 1)]
+    assert [mark and mark["actor"] for mark in marks] == ["dora", None]
+    with page_of(chromium, served, OPERATORS["dora"], WIDE) as page:
+        linked = page.locator("#linked-letter")
+        page.goto(served.address + "/dead-letters#0:0")
+        expect(linked).to_contain_text("requeued by dora")
+        expect(linked.get_by_role("button", name=BUTTON)).to_have_count(0)
+        page.goto(served.address + "/dead-letters#0:1")
+        linked.get_by_role("button", name="Requeue dead letter 0:1").click()
+        page.get_by_role("dialog").get_by_role("button", name="Requeue", exact=True).click()
+        expect(linked).to_contain_text("requeued by dora")
+        expect(linked.get_by_role("button", name=BUTTON)).to_have_count(0)
+    assert set(requeued(topics).values()) == {1}
 
 
 def test_others_copy_the_command(chromium: Browser, topics: Topics, served: ConsoleProcess) -> None:

@@ -12,11 +12,11 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from scorer.local.broker import Broker
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
-from tests.ops.console_process import ConsoleProcess, console
+from tests.ops.console_process import ConsoleProcess, console, require_accessible
 from tests.ops.reviewing import (
     MARKER,
     OTHER,
@@ -29,7 +29,6 @@ from tests.ops.reviewing import (
     wait_until_read,
     write_tokens,
 )
-from tests.tools import npm_package
 
 pytestmark = pytest.mark.broker
 NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=800)
@@ -231,21 +230,6 @@ def test_three_reviewers_at_once_and_a_killed_console(topics: Topics, options: t
     assert len(reviews) >= DECISIONS
 
 
-def check(page: Page, view: str, theme: str) -> None:
-    """Axe finds nothing serious or critical, nothing is cut off, and the theme is the chosen one."""
-    page.evaluate((npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8"))
-    violations = page.evaluate("() => axe.run().then((results) => results.violations)")
-    grave = [
-        (violation["id"], [node["html"] for node in violation["nodes"]])
-        for violation in violations
-        if violation["impact"] in {"serious", "critical"}
-    ]
-    assert grave == [], view
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
-    ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-    assert (ground == "rgb(17, 24, 31)") == (theme == "dark")
-
-
 @pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360", "1280"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_pages(
@@ -269,7 +253,7 @@ def test_the_pages(
         page.get_by_role("button", name="Review application a-1001").click()
         page.get_by_role("button", name="Show values of application a-1002").click()
         expect(page.locator("#queue pre")).to_contain_text(MARKER)
-        check(page, "/review", theme)
+        require_accessible(page, theme)
         page.goto(served.address + "/applications#a-corrected-and-reviewed")
         expect(page.locator("#timeline > li")).to_have_count(4)
         expect(page.locator("#record")).to_contain_text("MAYBE waits for a review")
@@ -279,7 +263,7 @@ def test_the_pages(
         page.get_by_role("button", name="Show values").click()
         expect(page.locator("#timeline pre")).to_contain_text(MARKER)
         page.get_by_text("Policy", exact=True).first.click()
-        check(page, "/applications", theme)
+        require_accessible(page, theme)
 
 
 def test_a_review_by_keyboard(chromium: Browser, topics: Topics, served: ConsoleProcess) -> None:

@@ -23,7 +23,10 @@ onRecovery(() => {
   if (!byId("fault").hidden) load(first);
   if (byId("linked-letter").querySelector(".fault")) showLinked();
 });
-followRequeues(() => load(first));
+followRequeues(() => {
+  load(first);
+  showLinked();
+});
 connect();
 load(0);
 showLinked();

@@ -177,7 +177,7 @@ ALIASES = "l0: &l0 [1, 2]\n" + "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] 
 
 INFOS = {
     "another framework": (BENTOMODEL_INFO.replace("bentoml.xgboost", "bentoml.sklearn"), "not saved with"),
-    "no version": (BENTOMODEL_INFO.replace("version: puxjlfxhakuqeax4\n", ""), "version: Field required"),
+    "no version": (BENTOMODEL_INFO.replace("version: puxjlfxhakuqeax4\n", ""), "version: is missing"),
     "a list": ("- 1\n", "is not in the format of BentoML"),
     "empty": ("", "is not in the format of BentoML"),
     "no YAML": ("a: [", "plain YAML"),
@@ -185,10 +185,10 @@ INFOS = {
     "not text": ("\x00", "plain YAML"),
     "deep": ("[" * 1_000, "plain YAML"),
     "merges": (MERGES, "is not in the format of BentoML"),
-    "a day that is not": ("name: 2024-13-45\n", "version: Field required"),
-    "a long number": (f"name: {'9' * 5_000}\n", "name: String should have at most 64 characters"),
-    "a number in base 60": (f"name: 1{':1' * 400}.5\n", "name: String should have at most 64 characters"),
-    "aliases": (ALIASES + BENTOMODEL_INFO.replace("1.4.39", "*l99"), "bentoml_version: Input should be a valid string"),
+    "a day that is not": ("name: 2024-13-45\n", "version: is missing"),
+    "a long number": (f"name: {'9' * 5_000}\n", "name: must have at most 64 characters"),
+    "a number in base 60": (f"name: 1{':1' * 400}.5\n", "name: must have at most 64 characters"),
+    "aliases": (ALIASES + BENTOMODEL_INFO.replace("1.4.39", "*l99"), "bentoml_version: must be a text"),
     "an alias of itself": ("context: &a\n  framework_versions: *a\n" + BENTOMODEL_INFO, "plain YAML"),
     "a name that commands a terminal": (BENTOMODEL_INFO.replace("xgboost: 3", '"\\e[2J": 3'), "a control character"),
     "long": ("# " + "x" * (1 << 15), "more than 32768 bytes"),

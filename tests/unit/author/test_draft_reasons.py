@@ -103,7 +103,7 @@ def test_a_draft_is_read_back(tmp_path: Path, suffix: str) -> None:
         ("r.json", "[]", "is not a JSON object"),
         ("r.json", "{", "is not JSON"),
         ("r.toml", 'method = "other"\ncatalogue = []', "method: "),
-        ("r.toml", "entries = []", "catalogue: Field required"),
+        ("r.toml", "entries = []", "catalogue: is missing"),
         ("r.toml", '[[catalogue]]\ncode = "low"\nfields = []\ntext.en = "x"', "catalogue.0.code: "),
         ("r.toml", "[[catalogue]]\ncode = 2026-01-01", "a date or time is not part of a catalogue"),
     ],

@@ -100,7 +100,7 @@ def test_for_scripts(run: Run) -> None:
         (('"mine"', '"credit-risk"'), 1, "credit-risk:1.0.0 already exists"),
         (('"loans.csv"', '"other.csv"'), 2, "other.csv"),
         (('"age", ', ""), 1, "the model expects 24 columns, but the manifest has 23"),
-        (("missing = 0.0", ""), 2, "missing: Field required"),
+        (("missing = 0.0", ""), 2, "missing: is missing"),
         (("[labels]", "[runner_settings]\ndepth = 1\n[labels]"), 1, "the runner xgboost has no settings"),
     ],
 )

@@ -211,7 +211,7 @@ def test_reasons(tmp_path: Path, run: Run, loans: Path) -> None:
         ('code = "R"\nfields = ["debts"]', "the reason R is about debts, which is neither an input of the contract"),
         ('code = "R"\nfields = ["age"]', "the reason R is about age, which is a prohibited basis (age)"),
         ('code = "R"\nfields = []', "no reason in the catalogue is about a field that the model uses"),
-        ('code = "R"', "catalogue.0.fields: Field required"),
+        ('code = "R"', "catalogue.0.fields: is missing"),
     ],
 )
 def test_a_bad_catalogue_makes_no_bundle(tmp_path: Path, run: Run, loans: Path, catalogue: str, message: str) -> None:

@@ -25,7 +25,7 @@ def test_a_profile_is_read_from_a_file_or_a_bundles_folder(tmp_path: Path) -> No
     ("content", "message"),
     [
         (None, "no profile.json found; `scorer train` adds one"),
-        (b"income,42", "profile.json: the file is not a profile: Invalid JSON"),
+        (b"income,42", "profile.json: the file is not a profile: not JSON"),
         (Profile(fields={}).dump(), "profile.json: the profile has no field of credit-application:1.0.0"),
         (
             Profile(fields={"salary": FieldProfile(unknown=0)}).dump(),

@@ -11,7 +11,7 @@ import pytest
 
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Manifest
-from scorer.errors import BundleError, MisuseError, SettingsError
+from scorer.errors import BundleError, BundleNotFoundError, MisuseError, SettingsError
 from scorer.settings import load_settings
 from scorer.store.archive import export_bundle
 from scorer.store.remote import RemoteFolder, local_path
@@ -244,7 +244,7 @@ def test_what_is_shipped_later(tmp_path: Path) -> None:
 )
 def test_a_reference_to_nothing_lists_what_exists(store: BundleStore, reference: str, hint: str) -> None:
     """The message is enough to correct the call."""
-    with pytest.raises(BundleError, match=" not found") as raised:
+    with pytest.raises(BundleNotFoundError, match=" not found") as raised:
         store.find(reference)
     assert hint in str(raised.value)
 
@@ -252,7 +252,7 @@ def test_a_reference_to_nothing_lists_what_exists(store: BundleStore, reference:
 def test_a_digest_that_the_version_has_not(store: BundleStore) -> None:
     """Two bundles under one name and version: the message says which is here and which is wanted."""
     with pytest.raises(
-        BundleError, match=r"has digest 1581f37bfc6d, not the requested 000000: two bundles have the same name"
+        BundleNotFoundError, match=r"has digest 1581f37bfc6d, not the requested 000000: two bundles have the same name"
     ):
         store.find("credit-risk:1.1.0@000000")
 
