@@ -1,17 +1,21 @@
 """Reads the rows of CSV files as cells: delimiter, quoting and number of cells, whatever the columns mean."""
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Final, NamedTuple
 
-from schemas.text import LINE_BYTES_MAX
+from schemas.text import LINE_BYTES_MAX, convert
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 _DECLARATIONS: Final = {  # Excel reads and writes them above the header
     f"{quote}sep={delimiter}{quote}": delimiter for delimiter in DELIMITERS for quote in ("", '"')
 }
+
+
+_find_separator = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]").search
 
 
 class CsvError(ValueError):
@@ -46,7 +50,8 @@ def read_csv_rows(
         The header, then the rows in the file's order. Bytes that are not UTF-8 are surrogates.
 
     Raises:
-        CsvError: the quoting is broken, or a row has too few or many cells.
+        CsvError: lines end in another character than LF and CR, the quoting is broken, or a row has too few or many
+            cells.
     """
     numbered = iter(lines)
     line, raw = next(numbered, (1, b""))
@@ -56,6 +61,7 @@ def read_csv_rows(
     delimiter = _DECLARATIONS.get(first.strip("\r\n ").lower())
     if delimiter:
         line, first = line + 1, next(texts, "")
+    _require_line_ends(first, called, line)
     delimiter = delimiter or find_delimiter(first)
     bounded = _Bounded(chain([first], texts))
     reader = csv.reader(bounded, delimiter=delimiter, strict=True)
@@ -101,6 +107,18 @@ def split_cells(line: str, delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
         return []
+
+
+def _require_line_ends(header: str, called: str, line: int) -> None:
+    """Rejects a header with another line separator, such as the NEL of mainframes: rows would be part of it."""
+    separator = _find_separator(header)
+    if separator:
+        escaped = "".join(f"\\x{byte:02x}" for byte in separator[0].encode())
+        how = convert(called, f"sed 's/{escaped}/\\n/g'")
+        raise CsvError(
+            f"{called}, line {line}: the header has U+{ord(separator[0]):04X}, which separates lines in some programs, "
+            f"but lines must end in LF, CRLF or CR; {how}"
+        )
 
 
 def _require_width(cells: list[str], width: int, delimiter: str, position: str) -> None:

@@ -76,15 +76,16 @@ def require_file(file: str | Path) -> None:
         file: the file; "-" is the standard input, which always exists.
 
     Raises:
-        ApplicationsFileError: it does not exist, is a folder, or its name has an unknown suffix.
+        ApplicationsFileError: it does not exist, or is a folder. What it contains is checked when it is read, because a
+            workbook (.xlsx) or a packed file cannot simply be named .csv.
     """
     path = Path(file)
     if str(file) == "-":
         return
     if path.is_dir():
         raise ApplicationsFileError(f"{file}: is a folder; name a file in it")
-    _require_suffix(str(file))
     if not path.exists():
+        _require_suffix(str(file))
         raise ApplicationsFileError(f"{file}: file not found; is the path right?")
 
 

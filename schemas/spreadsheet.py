@@ -15,6 +15,8 @@ _INVISIBLE = frozenset(
     {"Cc", "Cf", "Cs", "Zl", "Zp"}
 )  # controls, directions and zero widths, half pairs, line separators
 _is_number = re.compile(r"[+-]?[0-9][0-9., ]*([eE][+-]?[0-9]+)?", re.ASCII).fullmatch
+_SEPARATORS = ",;\t"
+"""Of cells, by a spreadsheet's country and settings."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -39,23 +41,32 @@ class SpreadsheetWriter:
 def neutralise(text: str) -> str:
     """Converts a text to a cell that no spreadsheet evaluates as a formula, without invisible characters.
 
-    A text that begins like a formula is prefixed with an apostrophe. Each invisible character becomes a replacement
-    character.
+    A text that begins like a formula is prefixed with an apostrophe; so is one after a semicolon, by which spreadsheets
+    of many countries separate cells. Each invisible character becomes a replacement character.
     """
-    visible = "".join(
-        _REPLACEMENT if unicodedata.category(character) in _INVISIBLE else character for character in text
-    )
-    return f"'{visible}" if _begins_like_a_formula(text) else visible
+    quoted = ";".join(_quote_formula(part) for part in text.split(";"))
+    return "".join(_REPLACEMENT if unicodedata.category(character) in _INVISIBLE else character for character in quoted)
 
 
-def keep_from_evaluation(cell: str) -> str:
+def keep_from_evaluation(cell: str, delimiter: str) -> str:
     """Returns a cell of another file, with an apostrophe before it if a spreadsheet would evaluate it as a formula.
 
-    Nothing else changes, and no number does, in any notation.
+    The same applies within the cell after a character by which a spreadsheet may separate cells although the file does
+    not. Nothing else changes, and no number does, in any notation.
+
+    Args:
+        cell: the cell's text.
+        delimiter: separates the file's cells.
     """
-    return f"'{cell}" if _begins_like_a_formula(cell) and not _is_number(cell) else cell
+    parts = re.split(f"([{_SEPARATORS.replace(delimiter, '')}])", cell)
+    parts[2::2] = [part if _is_number(part) else _quote_formula(part) for part in parts[2::2]]
+    return cell if _is_number(cell) else _quote_formula("".join(parts))
 
 
-def _begins_like_a_formula(text: str) -> bool:
-    """Whether it does so after leading spaces or quotes, which may be dropped when the file is opened."""
-    return text.lstrip(" \xa0\u3000\"'`\ufeff\0").startswith(_FORMULA_STARTS)
+def _quote_formula(text: str) -> str:
+    """The text, with an apostrophe before it if it begins like a formula.
+
+    Spaces and quotes before the formula may be dropped when the file is opened.
+    """
+    begins_like_a_formula = text.lstrip(" \xa0\u3000\"'`\ufeff\0").startswith(_FORMULA_STARTS)
+    return f"'{text}" if begins_like_a_formula else text

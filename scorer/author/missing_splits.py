@@ -6,7 +6,8 @@ A split sends values below its threshold left, the others right, and missing val
   direction, and missing values in the other, was made for missing values: in a column of 0 and 1 nothing else could be
   on that side.
 - A default direction is learned only where there were missing values. Without them, all splits of a column have the
-  same one: left with the tree method exact, right with hist and approx.
+  same one: left with the tree method exact, right with hist and approx, and left if the split is on one category. A
+  split on several has either, without missing values too, if the column has more than max_cat_threshold categories.
 
 Rounding causes exceptions to both, in about one of a thousand splits if rows have very different weights.
 """
@@ -29,53 +30,62 @@ _UNSEPARATED_MAX: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class MissingSplits:
-    """Evidence of missing values in the trees; columns are identified by index."""
+    """Evidence of missing values in the trees; columns are identified by index. Flags are columns of 0 and 1."""
 
     missing: frozenset[int]
     """Columns with missing values in training; number columns only if they have enough splits to tell."""
     certain: frozenset[int]
     """Columns in `missing` with evidence in several splits, which rounding cannot explain."""
+    missing_categories: frozenset[int]
+    """Columns with missing values in training, according to their splits on one category each."""
     separated: frozenset[int]
-    """One-hot columns with at least one split that separates 0 from 1."""
+    """Flags with at least one split that separates 0 from 1."""
     unseparated: int
-    """Number of splits on one-hot columns that send 0 and 1 in the same direction."""
-    one_hot_splits: int
-    """Number of splits on one-hot columns."""
+    """Number of splits on flags that send 0 and 1 in the same direction."""
+    flag_splits: int
+    """Number of splits on flags."""
     defaults: Mapping[int, Counter[bool]]
     """Per column, the number of splits that send missing values left (True) and right (False).
 
-    For one-hot columns, only splits that separate 0 from 1 are counted.
+    Categorical splits are not counted; of the splits on flags, only those that separate 0 from 1.
     """
 
     @property
-    def fits_one_hot(self) -> bool:
-        """Whether the one-hot columns had only 0 and 1 in training; then no split is made between other values."""
-        return self.unseparated <= max(_UNSEPARATED_MAX, _RARER_SHARE_MIN * self.one_hot_splits)
+    def fits_flags(self) -> bool:
+        """Whether the flags had only 0 and 1 in training; then no split is made between other values."""
+        return self.unseparated <= max(_UNSEPARATED_MAX, _RARER_SHARE_MIN * self.flag_splits)
 
 
-def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[int]) -> MissingSplits:
+def find_missing_splits(trees: Iterable[Mapping[str, Any]], flags: Collection[int]) -> MissingSplits:
     """Analyzes the splits of trees.
 
     Args:
         trees: as in XGBoost's JSON, each with `left_children`, `split_indices`, `split_conditions`, `default_left` and
             `split_type`, one entry per node.
-        one_hot: the indices of the columns that are 0 or 1 unless they are missing.
+        flags: the indices of the columns that are 0 or 1 unless they are missing.
     """
     missing, separated = set(), set()
-    unseparated = one_hot_splits = 0
+    unseparated = flag_splits = 0
     defaults: dict[int, Counter[bool]] = {}
+    category_defaults: dict[int, Counter[bool]] = {}
+    several_categories: set[int] = set()
     for tree in trees:
+        for node, size in zip(tree.get("categories_nodes", ()), tree.get("categories_sizes", ()), strict=True):
+            column = tree["split_indices"][node]
+            category_defaults.setdefault(column, Counter())[bool(tree["default_left"][node])] += 1
+            if size != 1:
+                several_categories.add(column)
         nodes = zip(*(tree[name] for name in _NODE), strict=True)
         for left_child, column, threshold, default_left, kind in nodes:
             if left_child == LEAF or kind == CATEGORICAL:
                 continue
-            if column not in one_hot or 0 < threshold <= 1:
+            if column not in flags or 0 < threshold <= 1:
                 defaults.setdefault(column, Counter())[bool(default_left)] += 1
-            one_hot_splits += column in one_hot
-            unseparated += column in one_hot and not 0 < threshold <= 1
-            if column in one_hot and 0 < threshold <= 1:
+            flag_splits += column in flags
+            unseparated += column in flags and not 0 < threshold <= 1
+            if column in flags and 0 < threshold <= 1:
                 separated.add(column)
-            elif column in one_hot and bool(default_left) == (threshold <= 0):
+            elif column in flags and bool(default_left) == (threshold <= 0):
                 missing.add(column)
     # A model whose training was continued with another tree method has both defaults everywhere, which is no evidence.
     rarer = (
@@ -84,14 +94,25 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
         else _rarer_default(defaults.values())
     )
     if rarer is not None:
-        numbers = {column: counts for column, counts in defaults.items() if column not in one_hot}
+        numbers = {column: counts for column, counts in defaults.items() if column not in flags}
         both = {column for column, counts in numbers.items() if len(counts) == 2}
         missing |= both or {column for column, counts in numbers.items() if counts[rarer]}
     certain = {
         column for column in missing if rarer is not None and defaults.get(column, Counter())[rarer] >= _RARER_MIN
     }
+    missing_categories = {
+        column
+        for column, counts in category_defaults.items()
+        if column not in several_categories and _rarer_default([counts]) is not None
+    }
     return MissingSplits(
-        frozenset(missing), frozenset(certain), frozenset(separated), unseparated, one_hot_splits, defaults
+        frozenset(missing),
+        frozenset(certain),
+        frozenset(missing_categories),
+        frozenset(separated),
+        unseparated,
+        flag_splits,
+        defaults,
     )
 
 

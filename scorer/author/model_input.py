@@ -53,8 +53,22 @@ class ModelInput:
         return column in self.features.derived or self._field(column).kind is not Kind.CATEGORY
 
     def may_be_unknown(self, column: str) -> bool:
-        """Whether a valid application may have no value of a column that is not one-hot."""
+        """Whether a valid application may have no value of a column; a one-hot column always has one."""
+        if self.is_one_hot(column):
+            return False
         return column in self.features.derived or self._field(column).may_be_unknown
+
+    def is_flag(self, column: str) -> bool:
+        """Whether a column has no numbers except 0 and 1: it is one-hot, or a boolean."""
+        if self.is_one_hot(column):
+            return True
+        if column in self.features.derived or self._field(column).kind is not Kind.BOOLEAN:
+            return False
+        return self.missing in {None, 0.0, 1.0} or not self.may_be_unknown(column)
+
+    def may_be_missing(self, column: str) -> bool:
+        """Whether a bundle leaves an unknown value in a column of numbers to the model, as NaN."""
+        return self.missing is None and self.may_be_unknown(column)
 
     def limits_of(self, column: str) -> tuple[float, float]:
         """Returns the lower and the upper limit of a column that is not one-hot; each may be exclusive, or infinite."""

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.author.boosters import Rounds, require_missing
+from scorer.author.boosters import Rounds
 from scorer.author.comparison import TOLERANCE
 from scorer.author.model_input import ModelInput
+from scorer.author.training_matrix import require_missing
 from scorer.bundle.libraries import describe_failure
 from scorer.errors import BundleError, MisuseError
 

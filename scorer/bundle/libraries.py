@@ -31,15 +31,22 @@ def import_library(module: str) -> Any:
         The module.
 
     Raises:
-        RunnerMissingError: the import failed: the library is not installed, its installation is broken, or it does not
-            work in Python's current mode. The message has the cause and the fix.
+        RunnerMissingError: the import failed: the library is not installed, its installation is broken, it does not
+            work in Python's current mode, or another file has its name. The message has the cause and the fix.
     """
     try:
-        return import_module(module)
-    except Exception as error:  # a broken installation raises anything: ImportError, OSError, AttributeError, …
+        library = import_module(module)
+    except (Exception, SystemExit) as error:  # a broken installation raises anything; a script of this name may exit
         raise RunnerMissingError(
             f"cannot import {module}: {describe_failure(error)}. {_advise(module, error)}"
         ) from error
+    if not hasattr(library, "__version__"):  # all of these libraries have one
+        path = getattr(library, "__file__", None) or next(iter(getattr(library, "__path__", ())), "a folder")
+        raise RunnerMissingError(
+            f"cannot import {module}: {path} has the library's name but is another module: rename it, or remove its "
+            "folder from PYTHONPATH"
+        )
+    return library
 
 
 def hide_scikit_learn() -> None:
@@ -58,7 +65,7 @@ def describe_failure(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:_CAUSE_CHARACTERS_MAX].rstrip('. ')}"
 
 
-def _advise(module: str, error: Exception) -> str:
+def _advise(module: str, error: BaseException) -> str:
     """Returns the most likely fix."""
     if sys.flags.optimize >= 2:
         return (

@@ -83,7 +83,8 @@ class CsvOutput:
 
     def _line(self, cells: list[str]) -> bytes:
         text = io.StringIO()
-        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerow(map(keep_from_evaluation, cells))
+        safe_cells = [keep_from_evaluation(cell, self._delimiter) for cell in cells]
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerow(safe_cells)
         return text.getvalue().encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 stay as they were
 
 

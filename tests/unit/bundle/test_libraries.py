@@ -1,6 +1,7 @@
 """A library that cannot be imported is the cause that is reported, and never a damaged bundle."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def test_python_without_docstrings() -> None:
         ("def broken(:", "SyntaxError", "--force-reinstall"),
         ("raise ValueError('Mismatched\\n\\nversion')", "ValueError: Mismatched version", "--force-reinstall"),
         ("raise RuntimeError()", "cannot import xgboost: RuntimeError", "--force-reinstall"),
+        ("raise SystemExit(0)", "cannot import xgboost: SystemExit: 0", "--force-reinstall"),
+        ("print('an experiment')", "xgboost.py has the library's name but is another module", "rename it"),
     ],
 )  # fmt: skip
 def test_a_broken_installation(tmp_path: Path, code: str, cause: str, advice: str) -> None:
@@ -52,6 +55,15 @@ def test_a_broken_installation(tmp_path: Path, code: str, cause: str, advice: st
     assert advice in ended.stderr
     assert "Do not repair" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_folder_with_the_name_of_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without code is a module, too: it was a traceback."""
+    folder = tmp_path / "a_library_in_name_only"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RunnerMissingError, match=f"{re.escape(str(folder))} has the library's name but is another"):
+        import_library(folder.name)
 
 
 def test_a_library_that_is_not_installed() -> None:

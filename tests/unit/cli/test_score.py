@@ -1,6 +1,7 @@
 """`scorer score`: the worker's bytes for every row of a file, and no row lost unseen."""
 
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -195,6 +196,14 @@ def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
     assert report["rows"] == sum(report["decisions"].values()) == 50
     assert report["rejections"] == {}
     assert report["bundle"]["version"] == "1.1.1"
+
+
+@pytest.mark.parametrize("name", ["loans.csv.gz", "loans.xlsx"])
+def test_a_packed_file_is_named_by_its_format(tmp_path: Path, run: Run, name: str) -> None:
+    """The advice was to name it .csv, because its suffix was checked before its content."""
+    (tmp_path / name).write_bytes(gzip.compress(f"{HEADER}\n{GOOD}\n".encode()))
+    ended = run("score", name)
+    assert (ended.code, f"scorer: {name}: is compressed with gzip, not text; " in ended.err) == (2, True)
 
 
 def test_the_summary_as_json_with_the_decisions(tmp_path: Path, run: Run) -> None:

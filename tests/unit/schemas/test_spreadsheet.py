@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.spreadsheet import SpreadsheetWriter, neutralise
+from schemas.spreadsheet import SpreadsheetWriter, keep_from_evaluation, neutralise
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ from schemas.spreadsheet import SpreadsheetWriter, neutralise
         ("＝1", "'＝1"),
         ("\n=1", "\ufffd=1"),
         ("a=1", "a=1"),
+        ("a;=1+1", "a;'=1+1"),
+        ('a;"=1+1', "a;'\"=1+1"),
+        ("=1;-2", "'=1;'-2"),
+        ("a;b", "a;b"),
+        ("a;\t@x", "a;'\ufffd@x"),
         ("a\0b\x1b[31m\nc\u202e", "a\ufffdb\ufffd[31m\ufffdc\ufffd"),
         ("O'Brien 7", "O'Brien 7"),
         ("é-ü", "é-ü"),
@@ -39,6 +44,28 @@ from schemas.spreadsheet import SpreadsheetWriter, neutralise
 def test_a_text_is_a_text(text: str, cell: str) -> None:
     """An id such as `=1+1` used to be written as it was, and was a formula to whoever opened the file."""
     assert neutralise(text) == cell
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "cell", "kept"),
+    [
+        (",", "x;=1+1", "x;'=1+1"),
+        (",", "x\t=1+1", "x\t'=1+1"),
+        (",", "x,=1+1", "x,=1+1"),
+        (";", "x,=1+1", "x,'=1+1"),
+        ("\t", "x,=1;=2", "x,'=1;'=2"),
+        ("|", "x;+a", "x;'+a"),
+        (";", "-1,490.50", "-1,490.50"),
+        (",", "3;-5", "3;-5"),
+        (",", "a\tb;c", "a\tb;c"),
+        (",", "\tb", "'\tb"),
+        (",", "=1", "'=1"),
+        (",", "", ""),
+    ],
+)
+def test_a_cell_that_another_spreadsheet_would_divide(delimiter: str, cell: str, kept: str) -> None:
+    """Spreadsheets divide lines at their country's separator: the rest of a text was a formula in the next cell."""
+    assert keep_from_evaluation(cell, delimiter) == kept
 
 
 def test_numbers_stay_numbers() -> None:

@@ -62,6 +62,29 @@ def test_excels_line_about_the_delimiter_is_not_the_header(tmp_path: Path, line:
     CreditApplication.model_validate_json(row.value)
 
 
+@pytest.mark.parametrize(
+    ("separator", "code", "escaped"),
+    [
+        ("\x85", "U+0085", r"\xc2\x85"),
+        ("\u2028", "U+2028", r"\xe2\x80\xa8"),
+        ("\v", "U+000B", r"\x0b"),
+        ("\x1e", "U+001E", r"\x1e"),
+    ],
+    ids=["next line", "line separator", "vertical tab", "record separator"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_lines_that_end_in_another_way_are_no_header(
+    tmp_path: Path, separator: str, code: str, escaped: str, encoding: str
+) -> None:
+    """A file from a mainframe was one header of unknown columns: no row was read, and values were shown as names."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(separator.join([HEADER, SPELLED_OUT, SPELLED_OUT, ""]).encode(encoding))
+    error = error_of(path)
+    assert f"line 1: the header has {code}" in error
+    assert f"`sed 's/{escaped}/\\n/g' < {path} > " in error
+    assert "rent" not in error
+
+
 def test_a_header_is_found_whatever_its_spelling(tmp_path: Path) -> None:
     """Spaces around and within names, dashes and letter case: a column of ids was left out, and ids were made up."""
     header = '" APPLICATION  id",' + HEADER.replace("Age", " AGE\t").replace("Home", '"home"')
