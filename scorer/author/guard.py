@@ -1,4 +1,4 @@
-"""Decides what stops a deployment: errors of the bundle's review, and decisions that differ too much."""
+"""Decides what stops a deployment: errors of the bundle's review, and labels whose share shifts too much."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -11,14 +11,8 @@ from scorer.core.policy import LABELS
 
 SHIFT_POINTS_MAX: Final = 10
 """The largest shift of a share that needs no explanation, in percentage points: half of what the alert pages for."""
-FLIPS_PERCENT_MAX: Final = 20
-"""The largest share of applications with another decision that needs no explanation, in percent.
-
-Twice `SHIFT_POINTS_MAX`: a share that shifts by 10 points takes as many flips, and as many more may cancel each other.
-A retraining changes far fewer: the shipped models with and without marital status differ for 5% of the examples.
-"""
 COMPARED_MIN: Final = 100
-"""The number of applications from which decisions are compared: among fewer, a few decisions are a large share."""
+"""The number of applications from which shares are compared: among fewer, a few decisions are a large shift."""
 
 
 class LabelShift(NamedTuple):
@@ -50,32 +44,10 @@ class LabelShift(NamedTuple):
         return f"{self.label} {self.before / self.compared:.1%} → {self.after / self.compared:.1%}"
 
 
-class DecisionShift(NamedTuple):
-    """How the decisions of two bundles differ on the same applications.
-
-    Attributes:
-        labels: the shift of each label, and of REJECTED if the second bundle's model fails on any application.
-        flipped: the number of applications whose decision differs, or on which the second bundle's model fails.
-        compared: the number of all applications; at least 1.
-    """
-
-    labels: tuple[LabelShift, ...]
-    flipped: int
-    compared: int
-
-    @property
-    def flips_too_many(self) -> bool:
-        """Whether the flips stop the deployment of a champion; compared as whole numbers, so that 20% do not."""
-        return 100 * self.flipped > FLIPS_PERCENT_MAX * self.compared
-
-    def __str__(self) -> str:
-        return f"{', '.join(map(str, self.labels))}; {self.flipped:,} of {self.compared:,} decisions differ"
-
-
-def measure_shift(
+def count_shifts(
     decided: Mapping[tuple[Label, Label], int], failed: Mapping[Label, int] = MappingProxyType({})
-) -> DecisionShift | None:
-    """Returns how the decisions differ; None if no application was compared.
+) -> list[LabelShift]:
+    """Returns the shift of each label, and of REJECTED if there are any; none if no application was compared.
 
     Args:
         decided: the number of applications per pair of decisions, by the first and by the second bundle.
@@ -84,8 +56,8 @@ def measure_shift(
     rejected = sum(failed.values())
     compared = sum(decided.values()) + rejected
     if not compared:
-        return None
-    labels = [
+        return []
+    shifts = [
         LabelShift(
             label,
             sum(count for (before, _), count in decided.items() if before == label) + failed.get(label, 0),
@@ -94,30 +66,20 @@ def measure_shift(
         )
         for label in LABELS
     ]
-    if rejected:
-        labels.append(LabelShift("REJECTED", 0, rejected, compared))
-    flipped = sum(count for (before, after), count in decided.items() if before != after) + rejected
-    return DecisionShift(tuple(labels), flipped, compared)
+    return [*shifts, LabelShift("REJECTED", 0, rejected, compared)] if rejected else shifts
 
 
-def find_obstacles(findings: Iterable[Finding], shift: DecisionShift | None, slot: Slot) -> Iterator[str]:
+def find_obstacles(findings: Iterable[Finding], shifts: Iterable[LabelShift], slot: Slot) -> Iterator[str]:
     """Yields a sentence for each reason to stop the deployment.
 
     Args:
         findings: those of the bundle's review; only errors stop it.
-        shift: how the decisions differ from the champion's; None if they are not compared.
+        shifts: how the shares of the labels differ from the champion's.
         slot: the slot. A challenger decides nothing, and is deployed to find such shifts: they do not stop it.
     """
     for finding in findings:
         if finding.severity == "error":
             yield f"{finding.where}: {finding.what}"
-    if shift is None or slot != "champion":
-        return
-    for label in shift.labels:
-        if label.is_too_large:
-            yield f"{label} is a shift of {label.points:+.1f} percentage points; at most {SHIFT_POINTS_MAX} are allowed"
-    if shift.flips_too_many:
-        yield (
-            f"{shift.flipped:,} of {shift.compared:,} decisions differ ({shift.flipped / shift.compared:.1%}); at most "
-            f"{FLIPS_PERCENT_MAX}% are allowed (`scorer bundle diff` with --on FILE counts them by label)"
-        )
+    for shift in shifts:
+        if slot == "champion" and shift.is_too_large:
+            yield f"{shift} is a shift of {shift.points:+.1f} percentage points; at most {SHIFT_POINTS_MAX} are allowed"

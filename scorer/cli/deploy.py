@@ -79,9 +79,9 @@ def deploy(
 ) -> None:
     """Make a bundle the champion on all workers, or run it in shadow mode as the challenger.
 
-    First, the bundle is reviewed, and compared with the champion on the newest applications. Errors of the review, or
-    for a champion a share of a label that differs by more than 10 percentage points, or more than 20% of decisions that
-    differ, stop it without --despite. A contract that rejects what the champion's accepts needs --allow-breaking.
+    First, the bundle is reviewed, and its decisions on the newest applications are compared with the champion's. Errors
+    of the review, or a label whose share differs by more than 10 percentage points (except a challenger's), stop the
+    deployment without --despite. A contract that rejects what the champion's accepts does so without --allow-breaking.
 
     Then an event is added to the history. Each worker loads the bundle from the store of its own settings, and switches
     to it between two batches. The command waits until all have switched, or the others cannot load it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from schemas.decision import BundleReference
     from schemas.deployment import Slot
     from scorer.author.finding import Finding
-    from scorer.author.guard import DecisionShift
+    from scorer.author.guard import LabelShift
     from scorer.core.score import Bundle
     from scorer.settings import Settings
     from scorer.store.entry import Located
@@ -37,7 +37,7 @@ DespiteOption = Annotated[
         "--despite",
         metavar="WHY",
         callback=_require_why,
-        help="Deploy despite errors of the review or many different decisions: why; recorded in the history.",
+        help="Deploy despite errors of the review or a large shift of decisions: why; recorded in the history.",
     ),
 ]
 
@@ -84,13 +84,13 @@ class Guard:
         opened = new.open()
         findings = lint_bundle(new.folder, opened=opened)
         self._print_warnings(findings, new.reference)
-        shift: DecisionShift | None = None
+        shifts: list[LabelShift] = []
         unusable: list[str] = []
         try:
-            shift = self._compare(champion, opened)
+            shifts = self._compare(champion, opened)
         except BundleUnusableError as error:
             unusable.append(str(error))
-        obstacles = [*find_obstacles(findings, shift, self.slot), *unusable]
+        obstacles = [*find_obstacles(findings, shifts, self.slot), *unusable]
         return self._require_none(obstacles, new.reference)
 
     def _require_none(self, obstacles: list[str], bundle: "BundleReference") -> str | None:
@@ -113,14 +113,14 @@ class Guard:
             command = f"scorer bundle lint {bundle.name}:{bundle.version}"
             self._print(printable(f"{count} of the review ({', '.join(dict.fromkeys(warnings))}): see {command}"))
 
-    def _compare(self, champion: "BundleReference", new: "Bundle") -> "DecisionShift | None":
-        """Compares the decisions on the newest applications; if there are too few, prints those on the golden examples.
+    def _compare(self, champion: "BundleReference", new: "Bundle") -> "list[LabelShift]":
+        """Compares the labels of the newest applications; if there are too few, prints those of the golden examples.
 
         Golden examples stop nothing: they are at the contract's limits, where good models differ. A model that differs
         from the champion by 10 points on applications can differ by 60 on them.
 
         Returns:
-            The shift on applications; None if they are not compared.
+            The shifts on applications; none if they are not compared.
 
         Raises:
             BundleUnusableError: one of the bundles cannot score any application.
@@ -129,31 +129,32 @@ class Guard:
             current = self.bundles.locate(champion).open()
         except BundleError as error:
             self._print(printable(f"the decisions are not compared with the champion's: {error}"))
-            return None
-        shift, what = self._compare_applications((current, new))
-        if shift:
-            self._print_shift(shift, champion, what)
-            return shift
+            return []
+        shifts, what = self._compare_applications((current, new))
+        if shifts:
+            self._print_shifts(shifts, champion, what)
+            return shifts
         golden, why = _compare_golden((current, new)), what
         what = f"the {len(new.golden_values)} golden examples of this bundle"
         if golden:
             self._print(printable(f"golden examples, which are synthetic, are compared instead of applications: {why}"))
-            self._print_shift(golden, champion, what)
+            self._print_shifts(golden, champion, what)
         else:
             self._print(printable(f"decisions are not compared: {why}; and the champion rejects {what}"))
-        return None
+        return []
 
-    def _print_shift(self, shift: "DecisionShift", champion: "BundleReference", what: str) -> None:
-        self._print(printable(f"labels of {what}, by the champion {champion.short} → by this bundle: {shift}"))
+    def _print_shifts(self, shifts: "list[LabelShift]", champion: "BundleReference", what: str) -> None:
+        labels = ", ".join(map(str, shifts))
+        self._print(printable(f"labels of {what}, by the champion {champion.short} → by this bundle: {labels}"))
 
-    def _compare_applications(self, opened: "tuple[Bundle, Bundle]") -> "tuple[DecisionShift | None, str]":
-        """Compares the decisions on the newest applications.
+    def _compare_applications(self, opened: "tuple[Bundle, Bundle]") -> "tuple[list[LabelShift], str]":
+        """Compares the labels of the newest applications.
 
         Returns:
-            The shift, and what was compared; or None, and why they are not compared.
+            The shifts, and what was compared; or no shifts, and why they are not compared.
         """
         from scorer.author.diff import compare_decisions
-        from scorer.author.guard import COMPARED_MIN, measure_shift
+        from scorer.author.guard import COMPARED_MIN, count_shifts
         from scorer.operate.newest import read_newest
         from scorer.operate.reading import Skipped
 
@@ -162,22 +163,22 @@ class Guard:
         try:
             newest = compare_decisions(batches, opened, self.settings.record_bytes_max, keep_flips=False)
         except (BrokerError, TopicsError) as error:
-            return None, str(error)
+            return [], str(error)
         valid = newest.compared + newest.failed.total()
         if valid < COMPARED_MIN:
             count = f"{newest.compared:,} of the newest {newest.rows:,} applications of topic {topic}"
-            return None, f"both bundles can decide {count}, and a comparison needs {COMPARED_MIN}"
-        return measure_shift(newest.decided, newest.failed), f"the newest {valid:,} applications of topic {topic}"
+            return [], f"both bundles can decide {count}, and a comparison needs {COMPARED_MIN}"
+        return count_shifts(newest.decided, newest.failed), f"the newest {valid:,} applications of topic {topic}"
 
     def _print(self, line: str) -> None:
         typer.echo(line, err=self.quiet)
 
 
-def _compare_golden(opened: "tuple[Bundle, Bundle]") -> "DecisionShift | None":
-    """Compares the decisions on the second bundle's golden examples."""
+def _compare_golden(opened: "tuple[Bundle, Bundle]") -> "list[LabelShift]":
+    """Compares the labels of the second bundle's golden examples."""
     from scorer.author.diff import compare_decisions
-    from scorer.author.guard import measure_shift
+    from scorer.author.guard import count_shifts
     from scorer.bundle.golden import EXAMPLE_BYTES_MAX
 
     records = [FileRecord("golden", line, value) for line, value in enumerate(opened[1].golden_values, 1)]
-    return measure_shift(compare_decisions([records], opened, EXAMPLE_BYTES_MAX, keep_flips=False).decided)
+    return count_shifts(compare_decisions([records], opened, EXAMPLE_BYTES_MAX, keep_flips=False).decided)

@@ -57,9 +57,7 @@ def test_nothing_stops_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert warnings.endswith("see scorer bundle lint credit-risk:1.1.0")
     assert "warnings of the review (" in warnings
     assert labels.startswith("labels of the newest 100 applications of topic credit.applications, by the champion ")
-    assert labels.endswith(
-        ": APPROVED 100.0% → 95.0%, MAYBE 0.0% → 0.0%, DECLINED 0.0% → 5.0%; 5 of 100 decisions differ"
-    )
+    assert labels.endswith(": APPROVED 100.0% → 95.0%, MAYBE 0.0% → 0.0%, DECLINED 0.0% → 5.0%")
 
 
 def test_every_reason_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,32 +83,8 @@ def test_a_model_that_fails_on_most_applications(monkeypatch: pytest.MonkeyPatch
     newest = compared(50, 0)
     newest.failed["MAYBE"] = 950
     topic_has(monkeypatch, newest)
-    with pytest.raises(DeploymentError) as stopped:
+    with pytest.raises(DeploymentError, match=r"REJECTED 0\.0% → 95\.0% is a shift of \+95\.0 percentage points"):
         review(SAME_LABELS)
-    assert "REJECTED 0.0% → 95.0% is a shift of +95.0 percentage points" in str(stopped.value)
-    assert "950 of 1,000 decisions differ (95.0%)" in str(stopped.value)
-
-
-def test_equal_shares_with_other_decisions(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only the shares were compared, so that a bundle that approved whom the champion declines was deployed."""
-    swapped = compared(60, 20)
-    swapped.decided["DECLINED", "APPROVED"] = 20
-    topic_has(monkeypatch, swapped)
-    with pytest.raises(DeploymentError) as stopped:
-        review(SAME_LABELS)
-    _, flips, advice = str(stopped.value).splitlines()
-    assert flips.startswith("  40 of 100 decisions differ (40.0%); at most 20% are allowed (`scorer bundle diff` ")
-    assert '--despite "why"' in advice
-    assert review(SAME_LABELS, "the committee approved it") == "the committee approved it"
-    assert f"--despite overrides:\n{flips}\n" in capsys.readouterr().out
-
-
-def test_few_applications_with_other_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among fewer than 100 applications, flips stop nothing, like the shares."""
-    few = compared(0, 50)
-    few.decided["DECLINED", "APPROVED"] = 49
-    topic_has(monkeypatch, few)
-    assert review(SAME_LABELS) is None
 
 
 def test_a_topic_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
