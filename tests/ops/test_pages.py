@@ -18,7 +18,7 @@ from scorer.replay.explained import explain
 from scorer.replay.selection import DECIDED, Selection
 from scorer.replay.simulation import Simulated, summarize
 from tests.fakes import CONTRACT, RECORD_BYTES_MAX, FakeRecord, application
-from tests.tools import npm_package
+from tests.ops.console_process import require_accessible
 from tests.unit.bundle.making import EXPLAINED, PLAIN
 from tests.unit.replay import test_diff_page, test_page
 
@@ -84,17 +84,7 @@ def test_a_page_is_accessible(chromium: Browser, tmp_path: Path, name: str, them
     path = tmp_path / "page.html"
     path.write_text(PAGES[name](), encoding="utf-8")
     shown, asked = _opened(chromium, path, width, theme)
-    shown.evaluate((npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8"))
-    violations = shown.evaluate("() => axe.run().then((results) => results.violations)")
-    grave = [
-        (violation["id"], [node["html"] for node in violation["nodes"]])
-        for violation in violations
-        if violation["impact"] in {"serious", "critical"}
-    ]
-    assert grave == []
-    assert shown.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    ground = shown.evaluate("() => getComputedStyle(document.body).backgroundColor")
-    assert (ground == DARK) == (theme == "dark")
+    require_accessible(shown, theme, DARK)
     texts = shown.evaluate(
         "() => [...document.querySelectorAll('svg text')].map((text) => getComputedStyle(text).fill)"
     )
