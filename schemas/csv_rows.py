@@ -13,8 +13,6 @@ DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "verti
 _DECLARATIONS: Final = {  # Excel reads and writes them above the header
     f"{quote}sep={delimiter}{quote}": delimiter for delimiter in DELIMITERS for quote in ("", '"')
 }
-
-
 _find_separator = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]").search
 
 
