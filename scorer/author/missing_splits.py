@@ -5,9 +5,9 @@ A split sends values below its threshold left, the others right, and missing val
 - XGBoost never makes a split that leaves one side without training rows. So a split that sends 0 and 1 in the same
   direction, and missing values in the other, was made for missing values: in a column of 0 and 1 nothing else could be
   on that side.
-- A default direction is learned only where there were missing values. Without them, all splits of a column have the
-  same one: left with the tree method exact, right with hist and approx, and left if the split is on one category. A
-  split on several has either, without missing values too, if the column has more than max_cat_threshold categories.
+- A default direction is learned only where there were missing values. Without them, all splits of a number have the
+  same one: left with the tree method exact, right with hist and approx. A split of a category has the left one if it
+  names fewer categories than max_cat_threshold, which the model file does not contain, and otherwise the right one.
 
 Rounding causes exceptions to both, in about one of a thousand splits if rows have very different weights.
 """
@@ -37,7 +37,7 @@ class MissingSplits:
     certain: frozenset[int]
     """Columns in `missing` with evidence in several splits, which rounding cannot explain."""
     missing_categories: frozenset[int]
-    """Columns with missing values in training, according to their splits on one category each."""
+    """Columns with missing values in training, according to their categorical splits."""
     separated: frozenset[int]
     """Flags with at least one split that separates 0 from 1."""
     unseparated: int
@@ -67,14 +67,11 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], flags: Collection[in
     missing, separated = set(), set()
     unseparated = flag_splits = 0
     defaults: dict[int, Counter[bool]] = {}
-    category_defaults: dict[int, Counter[bool]] = {}
-    several_categories: set[int] = set()
+    of_categories: dict[int, Counter[tuple[int, bool]]] = {}
     for tree in trees:
         for node, size in zip(tree.get("categories_nodes", ()), tree.get("categories_sizes", ()), strict=True):
-            column = tree["split_indices"][node]
-            category_defaults.setdefault(column, Counter())[bool(tree["default_left"][node])] += 1
-            if size != 1:
-                several_categories.add(column)
+            counts = of_categories.setdefault(tree["split_indices"][node], Counter())
+            counts[size, bool(tree["default_left"][node])] += 1
         nodes = zip(*(tree[name] for name in _NODE), strict=True)
         for left_child, column, threshold, default_left, kind in nodes:
             if left_child == LEAF or kind == CATEGORICAL:
@@ -100,15 +97,10 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], flags: Collection[in
     certain = {
         column for column in missing if rarer is not None and defaults.get(column, Counter())[rarer] >= _RARER_MIN
     }
-    missing_categories = {
-        column
-        for column, counts in category_defaults.items()
-        if column not in several_categories and _rarer_default([counts]) is not None
-    }
     return MissingSplits(
         frozenset(missing),
         frozenset(certain),
-        frozenset(missing_categories),
+        frozenset(column for column, counts in of_categories.items() if _are_learned(counts)),
         frozenset(separated),
         unseparated,
         flag_splits,
@@ -134,4 +126,22 @@ def _rarer_default(defaults: "Iterable[Counter[bool]]") -> bool | None:
     """Returns the rarer default direction; None if it is so rare that rounding may explain it."""
     total = sum(defaults, Counter())
     rarer = total[True] < total[False]
-    return rarer if total[rarer] >= max(_RARER_MIN, _RARER_SHARE_MIN * total.total()) else None
+    return rarer if _are_many(total[rarer], total.total()) else None
+
+
+def _are_learned(splits: Counter[tuple[int, bool]]) -> bool:
+    """Whether no threshold on the number of categories explains the default directions of a column's splits.
+
+    Args:
+        splits: the number of splits, by how many categories they name and whether missing values go left.
+    """
+    thresholds = {0, *(size + 1 for size, _ in splits)}
+    exceptions = min(
+        sum(count for (size, left), count in splits.items() if left != (size < threshold)) for threshold in thresholds
+    )
+    return _are_many(exceptions, splits.total())
+
+
+def _are_many(exceptions: int, total: int) -> bool:
+    """Whether rounding cannot explain so many exceptions among all splits."""
+    return exceptions >= max(_RARER_MIN, _RARER_SHARE_MIN * total)

@@ -89,15 +89,23 @@ def test_booleans_that_may_be_unknown(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["hist", "approx"])
-def test_the_first_value_of_a_category_is_not_missing(method: str) -> None:
+@pytest.mark.parametrize("one_hot_below", [1, 4, 100])
+def test_the_first_value_of_a_category_is_not_missing(method: str, one_hot_below: int) -> None:
     """Its index is 0, so a sparse matrix has no entry there; the decisions of such a model differed.
 
-    Only splits on one category each can show it: those on several have both default directions in dense models, too.
+    By splits on one category each, and by those on several, which have both default directions in dense models, too, if
+    max_cat_threshold is lower than the number of categories: then the number that a split names decides.
     """
     columns = ("kind", "amount")
-    check(train(columns, "kept", tree_method=method, max_cat_to_onehot=100), columns, 0.0)
+    for threshold in (2, 3, 64):
+        given: dict[str, Any] = {
+            "tree_method": method,
+            "max_cat_to_onehot": one_hot_below,
+            "max_cat_threshold": threshold,
+        }
+        check(train(columns, "kept", **given), columns, 0.0)
     with pytest.raises(BundleError, match=r"trained with missing values of kind, which every application has.*sparse"):
-        check(train(columns, "missing", tree_method=method, max_cat_to_onehot=100), columns, 0.0)
+        check(train(columns, "missing", tree_method=method, max_cat_to_onehot=one_hot_below), columns, 0.0)
 
 
 @pytest.mark.parametrize("zeros", ["kept", "weighted"])
