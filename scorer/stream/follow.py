@@ -110,7 +110,7 @@ class Follower:
         self._stop = Event()
         self._following: Future[None] | None = None
         self._executor = ThreadPoolExecutor(1, "deployments")
-        self._reader = HistoryReader(settings, Operation.READ)
+        self._reader = HistoryReader(settings, Operation.READ, settings.broker_wait_s)
         try:
             self._lines = _without_contracts(self._reader.read_to_end())
             wanted = fold(self._lines).current("champion")

@@ -93,12 +93,15 @@ def parse_line(offset: int, value: bytes | None) -> Line:
 class HistoryReader:
     """Reads the history from its first event on, without joining a group or committing offsets."""
 
-    def __init__(self, settings: Settings, group_operation: Operation = Operation.DESCRIBE) -> None:
+    def __init__(
+        self, settings: Settings, group_operation: Operation = Operation.DESCRIBE, wait_s: float = ANSWER_S
+    ) -> None:
         """Connects, and starts at the first record.
 
         Args:
             settings: the brokers and the topic.
             group_operation: the operation on the group that the caller needs, for the message if its right is missing.
+            wait_s: how long to wait for a broker, in seconds.
 
         Raises:
             SettingsError: a librdkafka property is invalid.
@@ -107,7 +110,7 @@ class HistoryReader:
         """
         self._topic = settings.deployments_topic
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
-        self._reader = Reader(settings, [self._topic], options, group_operation=group_operation)
+        self._reader = Reader(settings, [self._topic], options, wait_s, group_operation=group_operation)
         try:
             # An explicit offset: librdkafka gives up OFFSET_BEGINNING while the leader does not know a new topic.
             self._first = {(self._topic, 0): self._reader.bounds(self._topic)[0][0]}

@@ -154,7 +154,7 @@ def test_probes_ask_where_the_worker_answers(values: Path) -> None:
     }
     assert {get["port"] for get in probes.values()} == {"http"}
     assert container["ports"] == [{"name": "http", "containerPort": int(environment_of(pod)["SCORER_HTTP_PORT"])}]
-    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 120
+    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 120 + 600
 
 
 @each_set

@@ -1,6 +1,7 @@
 """What commands ask brokers for: transient errors are retried for a while, all others are raised at once."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,9 +14,13 @@ from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, TopicsError
 from scorer.operate import rollout
 from scorer.settings import Settings, load_settings
+from scorer.store import DEFAULT_BUNDLE
+from scorer.store.store import BundleStore
 from scorer.stream import group_offsets
+from scorer.stream import reader as reading
 from scorer.stream import requests as reaching
 from scorer.stream.faults import BY_CODE, Fault
+from scorer.stream.follow import Follower
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.requests import ask, find_partitions
@@ -250,6 +255,25 @@ def test_metadata_is_requested_until_the_timeout(clock: Clock, monkeypatch: pyte
     with pytest.raises(BrokerError, match=f"cannot connect to Kafka at {SETTINGS.bootstrap_servers}"):
         reaching.metadata_of(cast("Consumer", SimpleNamespace(list_topics=list_topics)), SETTINGS, wait_s=12)
     assert timeouts == [5.0, 5.0, 2.0]
+
+
+def test_a_worker_waits_for_a_broker_as_long_as_its_setting_says(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that follows deployments waited 15 seconds, whatever `broker_wait_s` said, and left the rest to back-offs."""
+
+    def list_topics(_: str | None, timeout: float) -> None:
+        clock.now_s += timeout
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    consumer = SimpleNamespace(list_topics=list_topics, close=lambda: None)
+    monkeypatch.setattr(reading, "open_reader", lambda *_: consumer)
+    monkeypatch.setattr(reaching, "_reason", lambda _: None)
+    for wait_s in (1.0, 600.0):
+        begun_s = clock.now_s
+        with pytest.raises(BrokerError, match="cannot connect to Kafka"):
+            Follower(SETTINGS.model_copy(update={"broker_wait_s": wait_s}), BundleStore(str(tmp_path)), DEFAULT_BUNDLE)
+        assert clock.now_s - begun_s == wait_s
 
 
 @pytest.mark.parametrize("code", [code for code in BY_CODE if code not in reaching._UNKNOWN])
