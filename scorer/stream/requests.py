@@ -39,7 +39,12 @@ ANSWER_S: Final = 15.0
 """Timeout of one request to a broker, in seconds."""
 
 
-def ask(call: Callable[[], T], wait_s: float, should_stop: Callable[[], bool] = lambda: False) -> T:
+def ask(
+    call: Callable[[], T],
+    wait_s: float,
+    should_stop: Callable[[], bool] = lambda: False,
+    unknown_s: float = _NEW_TOPIC_S,
+) -> T:
     """Retries a request after transient errors, and for some seconds if a topic is unknown.
 
     Transient errors: leaders and coordinators are being elected, moved or loaded, or a connection fails.
@@ -48,6 +53,7 @@ def ask(call: Callable[[], T], wait_s: float, should_stop: Callable[[], bool] = 
         call: one attempt, with its own timeout. It must raise the errors of single partitions in a response.
         wait_s: how long to retry, in seconds.
         should_stop: checked after each failed attempt; True ends the retries.
+        unknown_s: how long to retry if a topic or partition is unknown, in seconds, but not longer than `wait_s`.
 
     Raises:
         KafkaException: the error is not transient, or persists.
@@ -57,26 +63,38 @@ def ask(call: Callable[[], T], wait_s: float, should_stop: Callable[[], bool] = 
         try:
             return call()
         except KafkaException as failure:
-            if should_stop() or not _should_retry(failure.args[0], time.monotonic() - began_at, wait_s):
+            if should_stop() or not _should_retry(failure.args[0], time.monotonic() - began_at, wait_s, unknown_s):
                 raise
             time.sleep(_PAUSE_S)
 
 
-def _should_retry(error: KafkaError, elapsed_s: float, wait_s: float) -> bool:
+def _should_retry(error: KafkaError, elapsed_s: float, wait_s: float, unknown_s: float = _NEW_TOPIC_S) -> bool:
     """Whether to retry after an error."""
     if error.code() in _UNKNOWN:
-        return elapsed_s < min(_NEW_TOPIC_S, wait_s)
+        return elapsed_s < min(unknown_s, wait_s)
     return triage(error) is Fault.RETRIABLE and elapsed_s < wait_s
 
 
 def ask_bounds(consumer: Consumer, topic: str, partition: int, wait_s: float) -> tuple[int, int]:
-    """Returns the first offset of a partition, and the end of its committed records.
+    """Returns the first offset of a partition that was found before, and the end of its committed records.
+
+    The topic may be so new that a busy broker does not list the partition yet, and the client keeps that answer.
 
     Raises:
         KafkaException: the error is not transient, or persists.
     """
-    tp = TopicPartition(topic, partition)
-    return ask(lambda: consumer.get_watermark_offsets(tp, timeout=min(wait_s, ATTEMPT_S)), wait_s)
+    tp, attempt_s = TopicPartition(topic, partition), min(wait_s, ATTEMPT_S)
+
+    def call() -> tuple[int, int]:
+        try:
+            return consumer.get_watermark_offsets(tp, timeout=attempt_s)
+        except KafkaException as failure:
+            error = failure.args[0]
+        if error.code() in _UNKNOWN:
+            consumer.list_topics(topic, timeout=attempt_s)
+        raise KafkaException(error)
+
+    return ask(call, wait_s, unknown_s=wait_s)
 
 
 def metadata_of(

@@ -23,7 +23,7 @@ from scorer.stream.faults import BY_CODE, Fault
 from scorer.stream.follow import Follower
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import CommittedMetadata
-from scorer.stream.requests import ask, find_partitions
+from scorer.stream.requests import ask, ask_bounds, find_partitions
 
 SETTINGS = load_settings(environment={}).settings
 BUNDLE = BundleReference(name="credit", version="1.0.0", digest="1" * 64)
@@ -209,6 +209,24 @@ def test_a_new_topic_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(TopicsError, match="missing topic: t; `scorer topics ensure` creates it"):
         answering(monkeypatch, lambda: topic(KafkaError.UNKNOWN_TOPIC_OR_PART))
     assert 4 < clock.now_s - begun_s < 6
+
+
+def test_bounds_of_a_new_topic(clock: Clock) -> None:
+    """A partition that was found exists: on a busy machine a broker did not know it for longer than five seconds.
+
+    The client asks again, or it would keep the answer.
+    """
+    asked: list[str] = []
+    client = SimpleNamespace(
+        get_watermark_offsets=Failing(KafkaError._UNKNOWN_PARTITION, times=90, answer=(0, 3)),
+        list_topics=lambda name, **_: asked.append(name),
+    )
+    assert ask_bounds(cast("Consumer", client), "t", 5, wait_s=15) == (0, 3)
+    assert asked == ["t"] * 90
+    assert clock.now_s - 100 > 8
+    client.get_watermark_offsets = Failing(KafkaError._UNKNOWN_PARTITION, times=1_000)
+    with pytest.raises(KafkaException):
+        ask_bounds(cast("Consumer", client), "t", 5, wait_s=15)
 
 
 @pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION])
